@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -20,9 +21,12 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import boto3
 from botocore.loaders import Loader
+from moto.iam.models import get_account_id_from
 from moto.server import ThreadedMotoServer
 
 REGION = "eu-west-1"
+ACCOUNT = "123456789012"
+"""The account of keys that moto did not give out."""
 _BY_TARGET = {
     "AmazonEC2ContainerRegistry_V20150921": "ecr",
     "CodeBuild_20161006": "codebuild",
@@ -70,11 +74,15 @@ class Double(Protocol):
 
 @dataclass(slots=True)
 class AwsFront:
-    """A context manager. doubles: answer before moto. calls: every operation, in order."""
+    """A context manager. doubles: answer before moto. calls: every operation, in order.
+
+    elsewhere: the doubles of other accounts, by account: for requests with its keys, or for its registry.
+    """
 
     doubles: Iterable[Double] = ()
     calls: list[str] = field(default_factory=list)
     url: str = ""
+    elsewhere: Mapping[str, Iterable[Double]] = field(default_factory=dict)
     losing: list[str] = field(default_factory=list)
     """Operations of which the next answer is lost: carried out, and then the connection is cut."""
     _faults: dict[str, list[Fault | Reply]] = field(default_factory=lambda: defaultdict(list))
@@ -103,14 +111,17 @@ class AwsFront:
             **more,
         }
 
-    def client(self, service: str, region: str = REGION) -> Any:
-        """A client by which a test looks at the account, or changes it."""
+    def client(
+        self, service: str, region: str = REGION, keys: tuple[str, ...] = ("testing", "testing")
+    ) -> Any:
+        """A client by which a test looks at the account of the keys, or changes it."""
         return boto3.client(  # type: ignore[call-overload]
             service,
             region_name=region,
             endpoint_url=self.url,
-            aws_access_key_id="testing",
-            aws_secret_access_key="testing",
+            aws_access_key_id=keys[0],
+            aws_secret_access_key=keys[1],
+            aws_session_token=keys[2] if keys[2:] else None,
         )
 
     def __enter__(self) -> Self:
@@ -141,8 +152,21 @@ class AwsFront:
             if listener is not None:
                 listener.server_close()
 
-    def answer(self, service: str, operation: str, body: Mapping[str, Any]) -> tuple[int, Reply] | None:
-        """What is answered here; None to forward. Threads may ask at once."""
+    def new_user(self, account: str) -> tuple[str, str]:
+        """The keys of a new user of an account."""
+        role = f"arn:aws:iam::{account}:role/root"
+        there = self.client("sts").assume_role(RoleArn=role, RoleSessionName="root")["Credentials"]
+        keys = (there["AccessKeyId"], there["SecretAccessKey"], there["SessionToken"])
+        iam = self.client("iam", keys=keys)
+        name = secrets.token_hex(4)
+        iam.create_user(UserName=name)
+        key = iam.create_access_key(UserName=name)["AccessKey"]
+        return key["AccessKeyId"], key["SecretAccessKey"]
+
+    def answer(
+        self, service: str, operation: str, body: Mapping[str, Any], *, key: str = ""
+    ) -> tuple[int, Reply] | None:
+        """What is answered here; None to forward. Threads may ask at once. key: the id of who asks."""
         self.calls.append(operation)
         told: Mapping[str, Any] | Reply | Fault | None = None
         if (service, operation) == ("apprunner", "ListServices"):  # moto does not know it
@@ -150,7 +174,9 @@ class AwsFront:
         if self._faults[operation]:
             told = self._faults[operation].pop(0)
         elif told is None:
-            answers = (each.answer(operation, body) for each in self.doubles if each.service == service)
+            answers = (
+                each.answer(operation, body) for each in self._of(key, body) if each.service == service
+            )
             told = next((answer for answer in answers if answer is not None), None)
         if isinstance(told, Fault):
             error = {"__type": told.code, "message": told.message}
@@ -158,6 +184,13 @@ class AwsFront:
         if told is None or isinstance(told, Reply):
             return None if told is None else (200, told)
         return 200, Reply(document=told)
+
+    def _of(self, key: str, body: Mapping[str, Any]) -> Iterable[Double]:
+        """The doubles of the account whose registry is named, or else of the one that asks."""
+        if not self.elsewhere:
+            return self.doubles
+        asked = body.get("registryId") or next(iter(body.get("registryIds") or ()), None)
+        return self.elsewhere.get(asked or get_account_id_from(key), self.doubles)
 
 
 @cache
@@ -186,7 +219,8 @@ class _Handler(BaseHTTPRequestHandler):
         known = None
         if service:
             body = json.loads(raw) if raw[:1] == b"{" else {}
-            known = self.owner.answer(service, operation, {**told, **body})
+            key = self.headers.get("Authorization", "").partition("Credential=")[2].partition("/")[0]
+            known = self.owner.answer(service, operation, {**told, **body}, key=key)
             if operation in self.owner.losing:
                 self.owner.losing.remove(operation)
                 self.close_connection = True

@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from doubles.aws_front import Fault
+from doubles.aws_front import ACCOUNT, Fault
 
-_ACCOUNT = "123456789012"
 _INDEXES = {
     "application/vnd.oci.image.index.v1+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
@@ -42,6 +41,7 @@ class EcrDouble:
     user: str = "AWS"
     token_seconds: float | None = 12 * 3600.0
     service: str = "ecr"
+    account: str = ACCOUNT
     settings: dict[str, str] = field(default_factory=dict)
     templates: dict[str, dict[str, Any]] = field(default_factory=dict)
     storage: Path | None = None
@@ -120,7 +120,7 @@ class EcrDouble:
             parts = [document.get("config") or {}, *(document.get("layers") or ())]
             link = self._folder(repository) / "revisions/sha256" / digest.removeprefix("sha256:") / "link"
             yield {
-                "registryId": _ACCOUNT,
+                "registryId": self.account,
                 "repositoryName": repository,
                 "imageDigest": digest,
                 **({"imageTags": sorted(tags)} if tags else {}),
@@ -138,7 +138,7 @@ class EcrDouble:
             if found is None:
                 failures.append(_failure(each, "ImageNotFound"))
             else:
-                image = {"repositoryName": repository, "registryId": _ACCOUNT, "imageId": each}
+                image = {"repositoryName": repository, "registryId": self.account, "imageId": each}
                 images.append(
                     {**image, "imageManifest": json.dumps(found[0]), "imageManifestMediaType": found[1]}
                 )
@@ -181,7 +181,7 @@ class EcrDouble:
     def _template(self, operation: str, body: Mapping[str, Any]) -> Mapping[str, Any] | Fault:
         if operation.startswith("Describe"):
             found = [self.templates[each] for each in body.get("prefixes", ()) if each in self.templates]
-            return {"registryId": _ACCOUNT, "repositoryCreationTemplates": found}
+            return {"registryId": self.account, "repositoryCreationTemplates": found}
         prefix = body["prefix"]
         if operation.startswith("Create") and prefix in self.templates:
             return Fault(code="TemplateAlreadyExistsException", message=prefix)
@@ -190,7 +190,7 @@ class EcrDouble:
         if operation.startswith("Delete"):
             return {"repositoryCreationTemplate": self.templates.pop(prefix)}
         self.templates[prefix] = {**self.templates.get(prefix, {}), **body}
-        return {"registryId": _ACCOUNT, "repositoryCreationTemplate": self.templates[prefix]}
+        return {"registryId": self.account, "repositoryCreationTemplate": self.templates[prefix]}
 
 
 def _failure(image: Mapping[str, str], code: str) -> dict[str, Any]:

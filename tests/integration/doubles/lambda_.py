@@ -13,10 +13,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from doubles.aws_front import REGION, Fault, Reply
+from doubles.aws_front import ACCOUNT, REGION, Fault, Reply
 
 LATEST = "$LATEST"
-_ARN = f"arn:aws:lambda:{REGION}:123456789012:function:"
 
 
 @dataclass(slots=True)
@@ -71,6 +70,7 @@ class LambdaDouble:
 
     exists: Callable[[str], bool]
     service: str = "lambda"
+    account: str = ACCOUNT
     updates: int = 1
     page: int = 50
     answers: dict[str, Any] = field(default_factory=dict)
@@ -96,6 +96,10 @@ class LambdaDouble:
     _functions: dict[str, _Function] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
+    @property
+    def _arn(self) -> str:
+        return f"arn:aws:lambda:{REGION}:{self.account}:function:"
+
     def runs(self, name: str, version: str = LATEST) -> str:
         """The digest that a function runs, at a version or an alias."""
         return self._functions[name].versions[self._version(self._functions[name], version)].digest
@@ -119,7 +123,8 @@ class LambdaDouble:
         """Let a deployment have published a version so many days ago."""
         function, then = self._functions[name], datetime.now(UTC) - timedelta(days=days)
         function.published[version] = f"{then:%Y-%m-%dT%H:%M:%S}.000+0000"
-        function.notes[version] = f"lamina {then:%Y%m%dT%H%M%S}-1a2b3c sha-0123456789ab"
+        known = function.notes.get(version) or "lamina 20260101T000000-1a2b3c sha-0123456789ab"
+        function.notes[version] = re.sub(r"\d{8}T\d{6}", f"{then:%Y%m%dT%H%M%S}", known, count=1)
 
     def let_call(self, name: str, version: str) -> None:
         """Give a version a policy of its own."""
@@ -172,7 +177,7 @@ class LambdaDouble:
                 return self._paged(body, "EventSourceMappings", arns)
             name = str(body.get("FunctionName", "")).rpartition(":")[2]
             if name not in self._functions:
-                return _missing(f"Function not found: {_ARN}{name}")
+                return _missing(f"Function not found: {self._arn}{name}")
             if operation == "DeleteFunction" and "Qualifier" not in body:
                 del self._functions[name]
                 return {}
@@ -205,7 +210,7 @@ class LambdaDouble:
             message = f"Unable to delete version because the following aliases reference it: {naming}"
             return Fault(code="ResourceConflictException", message=message, status=409)
         if version == LATEST or function.versions.pop(version, None) is None:
-            return _missing(f"Function not found: {_ARN}{function.name}:{version}")
+            return _missing(f"Function not found: {self._arn}{function.name}:{version}")
         return {}
 
     def _on_get_policy(self, function: _Function, body: Mapping[str, Any]) -> Mapping[str, Any] | Fault:
@@ -216,13 +221,13 @@ class LambdaDouble:
     def _on_list_provisioned_concurrency_configs(
         self, function: _Function, body: Mapping[str, Any]
     ) -> Mapping[str, Any]:
-        arns = [{"FunctionArn": f"{_ARN}{function.name}:{each}"} for each in function.provisioned]
+        arns = [{"FunctionArn": f"{self._arn}{function.name}:{each}"} for each in function.provisioned]
         return self._paged(body, "ProvisionedConcurrencyConfigs", arns)
 
     def _on_get_function(self, function: _Function, body: Mapping[str, Any]) -> Mapping[str, Any] | Fault:
         version = self._version(function, body.get("Qualifier", LATEST))
         if version not in function.versions:
-            return _missing(f"Function not found: {_ARN}{function.name}:{version}")
+            return _missing(f"Function not found: {self._arn}{function.name}:{version}")
         told = self._told(function, version)
         function.pending = max(0, function.pending - 1)
         if function.idle.get(version, -1) >= 0:
@@ -290,7 +295,7 @@ class LambdaDouble:
 
     def _on_create_alias(self, function: _Function, body: Mapping[str, Any]) -> Mapping[str, Any] | Fault:
         if body["Name"] in function.aliases:
-            message = f"Alias already exists: {_ARN}{function.name}:{body['Name']}"
+            message = f"Alias already exists: {self._arn}{function.name}:{body['Name']}"
             return Fault(code="ResourceConflictException", message=message, status=409)
         return self._put_alias(function, body)
 
@@ -300,10 +305,10 @@ class LambdaDouble:
         if known is not None and function.name in self.frozen:
             known["RevisionId"] = str(uuid.uuid4())
         if known is None:
-            return _missing(f"Cannot find alias arn: {_ARN}{function.name}:{body['Name']}")
+            return _missing(f"Cannot find alias arn: {self._arn}{function.name}:{body['Name']}")
         if body.get("RevisionId", known["RevisionId"]) != known["RevisionId"]:
             return _changed()
-        if fault := _shares_refused(function, body):
+        if fault := _shares_refused(self._arn, function, body):
             return fault
         if body["Name"] in function.provisioned:
             if (body.get("RoutingConfig") or {}).get("AdditionalVersionWeights"):
@@ -359,11 +364,11 @@ class LambdaDouble:
 
     def _put_alias(self, function: _Function, body: Mapping[str, Any]) -> Mapping[str, Any] | Fault:
         if body["FunctionVersion"] not in function.versions:
-            return _missing(f"Function not found: {_ARN}{function.name}:{body['FunctionVersion']}")
+            return _missing(f"Function not found: {self._arn}{function.name}:{body['FunctionVersion']}")
         known = function.aliases.get(body["Name"], {})
         function.aliases[body["Name"]] = {
             "Description": body.get("Description", known.get("Description", "")),
-            "AliasArn": f"{_ARN}{function.name}:{body['Name']}",
+            "AliasArn": f"{self._arn}{function.name}:{body['Name']}",
             "Name": body["Name"],
             "FunctionVersion": body["FunctionVersion"],
             "RoutingConfig": body.get("RoutingConfig", {}),
@@ -405,7 +410,7 @@ class LambdaDouble:
         snapped = code.snapshots and version != LATEST and state == "Active"
         return {
             "FunctionName": function.name,
-            "FunctionArn": _ARN + function.name + ("" if version == LATEST else f":{version}"),
+            "FunctionArn": self._arn + function.name + ("" if version == LATEST else f":{version}"),
             "Version": version,
             "PackageType": function.package,
             "Description": function.notes.get(version, ""),
@@ -431,7 +436,7 @@ def _weights(alias: Mapping[str, Any]) -> Mapping[str, float]:
     return found
 
 
-def _shares_refused(function: _Function, body: Mapping[str, Any]) -> Fault | None:
+def _shares_refused(arn: str, function: _Function, body: Mapping[str, Any]) -> Fault | None:
     """What Lambda says of shares of calls that an alias cannot have.
 
     https://docs.aws.amazon.com/lambda/latest/dg/configuring-alias-routing.html
@@ -447,7 +452,7 @@ def _shares_refused(function: _Function, body: Mapping[str, Any]) -> Fault | Non
     if any(not 0 <= share <= 1 for share in shares.values()):
         return _invalid("A weight is a number from 0 to 1.")
     if missing := [each for each in shares if each not in function.versions]:
-        return _missing(f"Function not found: {_ARN}{function.name}:{missing[0]}")
+        return _missing(f"Function not found: {arn}{function.name}:{missing[0]}")
     return None
 
 

@@ -75,11 +75,11 @@ def line_of(password: str) -> str:
 
 
 @contextmanager
-def running_registry(folder: Path) -> Iterator[Served]:
+def running_registry(folder: Path, *, name: str = "served") -> Iterator[Served]:
     """An empty one on loopback, gone at the end. folder: for its password file."""
     htpasswd = folder / "htpasswd"
     htpasswd.write_text(f"{line_of(PASSWORD)}\n")
-    runner, name = SubprocessRunner(), f"tests-served-{os.getpid()}"
+    runner, name = SubprocessRunner(), f"tests-{name}-{os.getpid()}"
     running = sandbox.up(runner, name=name, port=0, htpasswd=htpasswd, say=lambda _: None)
     try:
         storage = ServerFiles.of("registry", name).data / "storage"
