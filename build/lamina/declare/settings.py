@@ -131,8 +131,7 @@ class Settings:
     stall: int = _setting(STALL, "LAMINA_STALL",
         help="seconds without progress before a registry transfer fails; 0: no limit")
     metrics: str = _setting("", "LAMINA_METRICS",
-        help="where builds write their metrics: a .prom file (Prometheus), a .json file or - (CloudWatch), "
-             "or a .jsonl file, to which each adds a line; empty: nowhere")
+        help="where builds write their metrics: a .prom, .json or .jsonl file, or -; empty: nowhere")
     max_severity: str = _setting(ANY_SEVERITY, "LAMINA_MAX_SEVERITY", choices=SEVERITIES,
         help="the worst finding of ECR's scan that a deployed image may have; any: scans are not read")
     dockerfiles: str = _setting("dockerfiles", "LAMINA_DOCKERFILES",

@@ -38,11 +38,17 @@ def config(session: Session) -> int:
         ((node.name, node.kind, node.spec.dockerfile_path, ", ".join(node.parents)) for node in nodes),
         wide="based on",
     )
+    project = session.project
+    held = {each.name for each in project.secrets}
+    secrets = {name: name in held for name in sorted(project.secret_names)}
+    if secrets:
+        rows = ((name, "yes" if found else "no") for name, found in secrets.items())
+        session.screen.rows(("secret", "has a file"), rows)
     documents = [
         {"name": node.name, "kind": node.kind, "dockerfile": node.spec.dockerfile_path,
          "parents": list(node.parents)}
         for node in nodes
     ]  # fmt: skip
     values = {name: {"value": value.value, "source": value.source} for name, value in settings.items()}
-    session.screen.finish("config", ok=True, images=documents, settings=values)
+    session.screen.finish("config", ok=True, images=documents, settings=values, secrets=secrets)
     return 0
