@@ -28,6 +28,7 @@ class FoundImage:
 
     config: the digest of its configuration; None if unknown. fingerprint: the one it carries; None if Lamina
     did not build it. lost: digests of blobs that it refers to and that are missing, among those checked.
+    store: which of several stores has it; None if one was asked.
     """
 
     ref: Reference
@@ -36,6 +37,7 @@ class FoundImage:
     config: str | None = None
     fingerprint: str | None = None
     lost: tuple[str, ...] = ()
+    store: str | None = field(default=None, compare=False)
 
     def is_image(self, image: Image) -> bool:
         """Whether it is exactly this image, with no blob lost: a tag may point to another one."""
@@ -222,7 +224,7 @@ def _decide(
         return Decision(image=image, action="build", reasons=reasons)
     found = lookup.found.get(name)
     if found and found.is_image(image):
-        reason = f"up to date: {image.tag} is in {lookup.store}"
+        reason = f"up to date: {image.tag} is in {found.store or lookup.store}"
         return Decision(image=image, action="skip", reasons=(reason,), source=found)
     if name in lookup.elsewhere:
         source = lookup.elsewhere[name]

@@ -230,7 +230,11 @@ class FallbackStore:
         found = self._first.find(wanted)
         missing = [ref for ref in wanted if ref not in found or found[ref].lost]
         second = self._second if missing else None
-        return {**found, **second.find(missing)} if second else found
+        more = second.find(missing) if second else {}
+        return {
+            ref: replace(each, store=(second if second and ref in more else self._first).name)
+            for ref, each in {**found, **more}.items()
+        }
 
     def retag(self, source: FoundImage, target: Reference) -> None:
         """See `ImageStore.retag`; in the store that has the source."""

@@ -37,6 +37,18 @@ def test_only_an_image_that_was_in_a_store_is_no_longer_there(shop: Shop) -> Non
     assert f" is not yet in registry {HOST}" in reason(registry=f"{HOST}/team")
 
 
+def test_a_skip_names_the_store_that_has_the_image(shop: Shop) -> None:
+    """The engine is asked for what the registry lacks."""
+    build_images(shop.open(push=True), "build-all")
+    shop.repo.write("word_label/handler.py", "def handler(event, context): return 2\n")
+
+    plan = make_plan_only(shop.open())
+
+    assert plan.store == f"registry {HOST} or the engine"
+    assert plan.decisions[W].action == "build"
+    assert plan.decisions[D].reasons[0].endswith(f" is in registry {HOST}")
+
+
 def test_an_image_that_was_only_built_is_not_yet_in_the_registry(shop: Shop) -> None:
     build_images(shop.open(push=True), "build-all")
     shop.registry.manifests.clear()
