@@ -156,7 +156,7 @@ def _private(runner: Runner, provider: EngineProvider, name: str, *, start: bool
         running = provider.start_engine(runner, name, say=say)
     if running is None:
         raise NoPrivateEngineError.of(
-            f"the private engine {name!r} is down", hint="invoke build starts it, and invoke engine.up"
+            f"the private engine {name!r} is down", hint="invoke build or invoke engine.up starts it"
         )
     return _facts(
         running.host,

@@ -94,7 +94,7 @@ def test_a_plan_without_an_engine_names_the_next_step(shop: Shop) -> None:
     plan = make_plan_only(session)
 
     assert plan.unknown == "the private engine 'private' is down"
-    assert (plan.brief, plan.hint) == ("no engine answers", "invoke build starts it, and invoke engine.up")
+    assert (plan.brief, plan.hint) == ("no engine answers", "invoke build or invoke engine.up starts it")
 
 
 def test_offline_nothing_is_asked(shop: Shop) -> None:
