@@ -201,6 +201,8 @@ def find_pushers(
     reasons = {node: reason for node, reason in zip(asked, _each(push, asked), strict=True) if reason}
     silent = _each(lambda node: answers(runner, engine, node), reasons)
     gone = {node: reason for node, reason in zip(reasons, silent, strict=True) if reason}
+    # One after the other: a registry may refuse one of two that push the same new layer at once.
+    refused = {node: reason for node in reasons if node not in gone and (reason := push(node))}
     RegistryError.check(
         Problem(
             what=f"the builder {node} cannot push to {repository}: {reason}",
@@ -209,8 +211,7 @@ def find_pushers(
             "have it in its configuration as an insecure one; credentials come from docker login on this "
             "machine",
         )
-        for node, reason in reasons.items()
-        if node not in gone
+        for node, reason in refused.items()
     )
     left = tuple(node for node in listed if node not in gone)
     problems = tuple(lost(node, reason) for node, reason in gone.items())

@@ -244,6 +244,24 @@ def test_a_builder_that_cannot_push_and_one_that_has_gone(engine: Engine, tmp_pa
     assert [each.what for each in gone] == ["the builder c (tcp://c:1) does not answer: inactive"]
 
 
+def test_a_push_that_failed_beside_another_one_is_tried_again(engine: Engine, tmp_path: Path) -> None:
+    class Busy(Answers):
+        """A registry that refuses the first push of a builder."""
+
+        def run(self, command: Command, *, timeout: float | None = None) -> Completed:
+            if "bake" in command.argv and command.argv not in pushed:
+                pushed.append(command.argv)
+                return Completed(code=1, stderr="ERROR: failed to push: errors:\n")
+            return super().run(command, timeout=timeout)
+
+    pushed: list[tuple[str, ...]] = []
+    nodes = [BuilderNode(builder=name, endpoint=f"tcp://{name}:1", driver="remote") for name in "ab"]
+    runner = Busy([*map(inspected, "ab"), (("buildx", "bake"), Completed(code=0))])
+
+    assert find_pushers(runner, engine, nodes, REPOSITORY, tmp_path, {}) == (tuple(nodes), ())
+    assert len(pushed) == 2
+
+
 def test_an_engine_of_its_own_is_not_asked_to_push_by_digest(engine: Engine, tmp_path: Path) -> None:
     """buildx: push-by-digest is currently not implemented for docker driver."""
     own = BuilderNode(builder="default", endpoint="default", driver="docker")
