@@ -131,19 +131,9 @@ def _write_for_pip(root: Path) -> None:
 
 def make_functions(runner: Runner, root: Path, count: int, *, runtime: str) -> Tree:
     """Write ``count`` functions of one file each, linked onto the runtime."""
-    names = [f"lambda-{number:03}" for number in range(count)]
-    for number, name in enumerate(names):
-        write(root, f"functions/{name}/handler.py", _handler(number))
-        write(
-            root,
-            f"dockerfiles/{name}/Dockerfile",
-            f"FROM {runtime}:{PYTHON}\nCOPY --link functions/{name}/handler.py /var/task/\n"
-            'CMD ["handler.handler"]\n',
-        )
-    write(root, ".gitignore", ".lamina/\n")
+    names = _write_functions(root, count, runtime, copy="COPY --link")
     commit(runner, root)
-    handler = f"functions/{names[count // 2]}/handler.py"
-    return Tree(root=root, images=dict.fromkeys(names), edited=names[count // 2], handler=handler)
+    return _tree_of(root, names, names[count // 2])
 
 
 def waiting_step(mark: str) -> str:
@@ -153,20 +143,29 @@ def waiting_step(mark: str) -> str:
 
 def make_waiting(runner: Runner, root: Path, mark: str, *, runtime: str) -> Tree:
     """Write functions that get steps like `waiting_step`. mark: makes their images others than before."""
-    names = [f"lambda-{number:03}" for number in range(WAITING)]
+    names = _write_functions(root, WAITING, runtime, copy="COPY", end=f"RUN : {mark}\n")
+    commit(runner, root)
+    return _tree_of(root, names, names[0])
+
+
+def _write_functions(root: Path, count: int, runtime: str, *, copy: str, end: str = "") -> list[str]:
+    """Write functions of one file each on the runtime; return their names. end: of their Dockerfiles."""
+    names = [f"lambda-{number:03}" for number in range(count)]
     for number, name in enumerate(names):
         write(root, f"functions/{name}/handler.py", _handler(number))
         write(
             root,
             f"dockerfiles/{name}/Dockerfile",
-            f"FROM {runtime}:{PYTHON}\nCOPY functions/{name}/handler.py /var/task/\n"
-            f'CMD ["handler.handler"]\nRUN : {mark}\n',
+            f"FROM {runtime}:{PYTHON}\n{copy} functions/{name}/handler.py /var/task/\n"
+            f'CMD ["handler.handler"]\n{end}',
         )
     write(root, ".gitignore", ".lamina/\n")
-    commit(runner, root)
-    return Tree(
-        root=root, images=dict.fromkeys(names), edited=names[0], handler=f"functions/{names[0]}/handler.py"
-    )
+    return names
+
+
+def _tree_of(root: Path, names: list[str], edited: str) -> Tree:
+    handler = f"functions/{edited}/handler.py"
+    return Tree(root=root, images=dict.fromkeys(names), edited=edited, handler=handler)
 
 
 def make_packages(root: Path, count: int, files: int) -> Tree:

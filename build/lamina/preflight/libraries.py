@@ -6,6 +6,7 @@ import posixpath
 import re
 from collections.abc import Iterator, Mapping
 
+from lamina.declare.dockerfile import Instruction
 from lamina.declare.machine import family
 from lamina.declare.pip import Install
 from lamina.errors import Certainty
@@ -61,18 +62,8 @@ def library_faults(view: ImageView) -> Iterator[Fault]:
     """Yield installs of another stage that do not fit the image."""
     if not view.is_lambda:
         return
-    recipe = view.image.node.recipe
-    for instruction in recipe.instructions:
-        stage = (
-            recipe.dockerfile.stage(instruction.flag("from") or "") if instruction.name == "COPY" else None
-        )
-        origin = view.stages.get(stage.index) if stage else None
-        if (
-            origin is None
-            or origin.base == view.base
-            or origin.base.system is None
-            or view.base.system is None
-        ):
+    for instruction, origin in _copies_of_stages(view):
+        if origin.base == view.base or origin.base.system is None or view.base.system is None:
             continue
         for each in _installed(view, origin):
             if any(_brings(word, each) for word in instruction.words[:-1]):
@@ -91,17 +82,22 @@ def builder_faults(view: ImageView, builder: str) -> Iterator[Fault]:
     platform = family(view.image.node.spec.platform)
     if not view.is_lambda or platform == family(builder) or platform not in MACHINES:
         return
-    recipe = view.image.node.recipe
-    for instruction in recipe.instructions:
-        stage = (
-            recipe.dockerfile.stage(instruction.flag("from") or "") if instruction.name == "COPY" else None
-        )
-        origin = view.stages.get(stage.index) if stage else None
-        if origin is None or not _on_builder(view, origin):
+    for instruction, origin in _copies_of_stages(view):
+        if not _on_builder(view, origin):
             continue
         for each in _installed(view, origin):
             if not each.for_platform and any(_brings(word, each) for word in instruction.words[:-1]):
                 yield _for_builder(view, each, builder, platform)
+
+
+def _copies_of_stages(view: ImageView) -> Iterator[tuple[Instruction, StageView]]:
+    """Yield each COPY of the image from another of its stages, and that stage."""
+    recipe = view.image.node.recipe
+    for instruction in recipe.instructions:
+        source = instruction.flag("from") if instruction.name == "COPY" else None
+        stage = recipe.dockerfile.stage(source) if source else None
+        if stage is not None and stage.index in view.stages:
+            yield instruction, view.stages[stage.index]
 
 
 def _on_builder(view: ImageView, stage: StageView) -> bool:

@@ -52,7 +52,7 @@ def environment(home: Path) -> dict[str, str]:
     [
         (".docker/run/docker.sock", "Docker Desktop"),
         (".docker/desktop/docker.sock", "Docker Desktop"),
-        (".colima/work/docker.sock", "colima"),
+        (".colima/second/docker.sock", "colima"),
         (".orbstack/run/docker.sock", "OrbStack"),
         (".rd/docker.sock", "Rancher Desktop"),
         (".lima/docker/sock/docker.sock", "Lima"),
