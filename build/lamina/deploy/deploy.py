@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
 
-from lamina.aws.clients import CONNECTIONS
 from lamina.aws.lambda_ import Functions
 from lamina.aws.live import Alias, Live
 from lamina.decide.acceptance import objections
 from lamina.decide.plan import FoundImage, why_unusable
+from lamina.deploy.asking import ask_all, by_function
 from lamina.deploy.check import require_registry
 from lamina.deploy.cloudformation import with_names
 from lamina.deploy.half_shift import HalfShift, half_shift, shift_obstacles
@@ -25,13 +24,10 @@ from lamina.execute.image_store import RegistryStore
 from lamina.flow.session import Session
 from lamina.flow.snapshot import take_snapshot
 from lamina.identify.image import Image
-from lamina.parallel import gather
 from lamina.refs import Reference
 from lamina.smoke.smoke import event_of
 
 _NO_FUNCTIONS = 'declare them: [tool.lamina.images.<name>] functions = ["<function>"]'
-_Item = TypeVar("_Item")
-_Made = TypeVar("_Made")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +95,7 @@ def plan_deployment(session: Session, options: DeployOptions) -> Deployment:
     images = with_names(session, images_with_functions(session))
     wanted = _wanted(session, images)
     events = (
-        {str(each.function): event_of(images, each.image, each.function.command) for each in wanted}
+        {each.name: event_of(images, each.image, each.function.command) for each in wanted}
         if options.smoke
         else {}
     )
@@ -121,12 +117,12 @@ def plan_functions(
         AwsError: a function cannot be updated. All reasons of all functions at once.
     """
     clients = connect(session, (each.function for each in wanted))
-    lambdas = {_name(each): clients[each.function.region] for each in wanted}
-    found = _by_function(wanted, lambda each: lambdas[_name(each)].read(_name(each)))
+    lambdas = {each.name: clients[each.function.region] for each in wanted}
+    found = by_function(wanted, lambda each: lambdas[each.name].read(each.name))
     live = {name: each for name, each in found.items() if each is not None}
     facts = {name: running(each) for name, each in live.items()}
-    blocked = {_name(each): tuple(obstacles(each, facts.get(_name(each)))) for each in wanted}
-    able = [each for each in wanted if not blocked[_name(each)]]
+    blocked = {each.name: tuple(obstacles(each, facts.get(each.name))) for each in wanted}
+    able = [each for each in wanted if not blocked[each.name]]
     aliases, behind = _aliases(able, clients, options)
     moves = tuple(_decided(each, facts, aliases, behind, options) for each in able)
     halves = _half_shifts(lambdas, aliases)
@@ -139,7 +135,7 @@ def plan_functions(
             *(
                 problem
                 for each in able
-                for problem in snapshot_obstacles(each, live.get(_name(each)), aliases.get(_name(each)))
+                for problem in snapshot_obstacles(each, live.get(each.name), aliases.get(each.name))
             ),
             *stuck(able, aliases, behind),
             *(shift_obstacles(moves, live, aliases, behind, halves) if options.shift else ()),
@@ -171,7 +167,7 @@ def _decided(
     options: DeployOptions,
 ) -> FunctionUpdate:
     """Decide what has to change in a function. All but wanted: by function name."""
-    name = _name(wanted)
+    name = wanted.name
     return decide(
         wanted,
         facts[name],
@@ -186,7 +182,7 @@ def _owned(
 ) -> Iterator[Problem]:
     stack = session.project.settings.stack
     for each in wanted:
-        yield from owned_elsewhere(each, stack, _owner(session, each, live.get(_name(each))))
+        yield from owned_elsewhere(each, stack, _owner(session, each, live.get(each.name)))
 
 
 def _closed(session: Session, wanted: Iterable[DesiredFunction]) -> tuple[Problem, ...]:
@@ -328,15 +324,15 @@ def _aliases(
     name = options.alias
 
     def ask(each: DesiredFunction) -> Alias | None:
-        client, function = clients[each.function.region], str(each.function)
+        client, function = clients[each.function.region], each.name
         found = client.aliases(function).get(name)
         if found and (each.snap_start or options.shift):  # both at once are not possible
             return replace(found, allocation=client.allocation(function, name))
         return client.with_allocation(function, found) if found else None
 
-    found = _by_function(wanted, ask)
-    having = [each for each in wanted if found[str(each.function)]]
-    behind = _by_function(having, lambda each: clients[each.function.region].read(str(each.function), name))
+    found = by_function(wanted, ask)
+    having = [each for each in wanted if found[each.name]]
+    behind = by_function(having, lambda each: clients[each.function.region].read(each.name, name))
     return (
         {function: each for function, each in found.items() if each is not None},
         {function: each for function, each in behind.items() if each is not None},
@@ -356,44 +352,15 @@ def stuck(
         behind: by function name, the version each alias names.
     """
     for each in wanted:
-        alias, live = aliases.get(_name(each)), behind.get(_name(each))
+        alias, live = aliases.get(each.name), behind.get(each.name)
         allocation = alias.allocation if alias and alias.routes else None
         if not (alias and allocation and live and live.digest == each.digest):
             continue
         if allocation.status == "FAILED":
             yield Problem(
-                what=f"provisioned concurrency for version {alias.version} of {_name(each)} failed: "
+                what=f"provisioned concurrency for version {alias.version} of {each.name} failed: "
                 f"{allocation.reason}; {alias.name} still leads to version {', '.join(alias.routes)}",
                 where=each.image,
                 hint="find out why it does not start (invoke smoke), push and deploy again; "
                 "or move the alias by hand",
             )
-
-
-def _by_function(
-    wanted: Sequence[DesiredFunction], ask: Callable[[DesiredFunction], _Made]
-) -> dict[str, _Made]:
-    """Call ``ask`` for each function; return the answers by function name."""
-    return dict(zip(map(_name, wanted), ask_all(ask, wanted), strict=True))
-
-
-def _name(wanted: DesiredFunction) -> str:
-    return str(wanted.function)
-
-
-def ask_all(ask: Callable[[_Item], _Made], items: Sequence[_Item]) -> list[_Made]:
-    """Call ``ask`` for each item, several at once. Return the answers in order.
-
-    Raises AwsError with the problems of all items.
-    """
-
-    def asked(item: _Item) -> _Made | AwsError:
-        try:
-            return ask(item)
-        except AwsError as error:
-            return error
-
-    answers = gather(asked, items, threads=CONNECTIONS)
-    errors = [each for each in answers if isinstance(each, AwsError)]
-    AwsError.check(dict.fromkeys(problem for error in errors for problem in error.problems))
-    return [each for each in answers if not isinstance(each, AwsError)]

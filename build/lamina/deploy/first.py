@@ -8,7 +8,7 @@ from typing import Literal
 
 from lamina.aws.live import IMAGE
 from lamina.declare.functions import Function
-from lamina.deploy.deploy import ask_all
+from lamina.deploy.asking import ask_all
 from lamina.deploy.rules import zip_function
 from lamina.deploy.stack import check_caller, clients_of
 from lamina.errors import AwsError, Problem

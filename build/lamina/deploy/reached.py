@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from lamina.aws.lambda_ import Functions
 from lamina.aws.live import LATEST, Live
 from lamina.declare.functions import Function
+from lamina.deploy.asking import ask_all
 from lamina.deploy.cloudformation import named_functions
-from lamina.deploy.deploy import ask_all
 from lamina.deploy.stack import check_caller, clients_of
 from lamina.errors import AwsError, Problem, SelectionError, meant
 from lamina.flow.session import Session

@@ -7,7 +7,8 @@ from dataclasses import replace
 from lamina.aws.lambda_ import Functions
 from lamina.declare.config import ImageSpec
 from lamina.declare.functions import Function
-from lamina.deploy.deploy import Deployment, DeployOptions, ask_all
+from lamina.deploy.asking import ask_all
+from lamina.deploy.deploy import Deployment, DeployOptions
 from lamina.deploy.half_shift import half_shift
 from lamina.deploy.reached import declared_functions
 from lamina.deploy.record import Ran, read_records

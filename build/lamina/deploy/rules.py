@@ -33,6 +33,11 @@ class DesiredFunction:
     snap_start: bool | None = None
 
     @property
+    def name(self) -> str:
+        """The function as declared."""
+        return str(self.function)
+
+    @property
     def architecture(self) -> str:
         """The image's architecture, by Lambda's name."""
         part = self.platform.split("/")[1]

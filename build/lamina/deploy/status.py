@@ -9,8 +9,9 @@ from lamina.aws.lambda_ import Functions
 from lamina.aws.live import LATEST, Alias, Live
 from lamina.decide.plan import FoundImage
 from lamina.declare.functions import Function
+from lamina.deploy.asking import ask_all
 from lamina.deploy.cloudformation import with_names
-from lamina.deploy.deploy import ask_all, images_with_functions, running
+from lamina.deploy.deploy import images_with_functions, running
 from lamina.deploy.half_shift import half_shift
 from lamina.deploy.rules import StatusRow, judge
 from lamina.deploy.stack import clients_of

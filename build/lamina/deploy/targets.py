@@ -11,7 +11,7 @@ from lamina.aws.lambda_ import Functions
 from lamina.aws.live import Alias, Live
 from lamina.declare.config import ImageSpec
 from lamina.declare.functions import Function
-from lamina.deploy.deploy import ask_all
+from lamina.deploy.asking import ask_all
 from lamina.deploy.half_shift import HalfShift
 from lamina.deploy.record import ROLLBACK, DeployRecord, Note, Ran, read_note
 from lamina.errors import AwsError, ConfigError, SelectionError
