@@ -17,7 +17,8 @@ from lamina.errors import EngineError
 from lamina.execute.engine import Builder, Engine
 from lamina.execute.outcome import Outcome
 from lamina.flow.flags import Flags
-from lamina.flow.session import Policy, Seams, Session
+from lamina.flow.seams import Policy, Seams
+from lamina.flow.session import Session
 from lamina.process import Command, Completed, Runner
 from lamina.provider import NoProvider, Say
 from lamina.refs import Reference

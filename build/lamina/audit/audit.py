@@ -16,15 +16,15 @@ from lamina.errors import LaminaError, Problem, SelectionError
 from lamina.execute.append import APPENDED_KEY
 from lamina.execute.externals import Externals
 from lamina.flow.append import switch_off
-from lamina.flow.build import (
+from lamina.flow.cache import find_caches
+from lamina.flow.plan import decide
+from lamina.flow.request import (
     find_support,
     from_outside,
     make_build_env,
     make_ready,
     make_request,
 )
-from lamina.flow.cache import find_caches
-from lamina.flow.plan import decide
 from lamina.flow.session import Session
 from lamina.flow.snapshot import Snapshot, look_up, take_snapshot
 from lamina.identify.image import Image

@@ -17,8 +17,8 @@ from lamina.errors import BuildError, ConfigError, Problem
 from lamina.execute.annotations import REVISION
 from lamina.execute.image_store import find_images
 from lamina.execute.run import build
-from lamina.flow.build import from_outside, make_build_env, make_ready, make_request
 from lamina.flow.lock import read_pins
+from lamina.flow.request import from_outside, make_build_env, make_ready, make_request
 from lamina.flow.session import Session
 from lamina.flow.snapshot import take_snapshot, without_stable
 from lamina.registries.content import Content

@@ -27,8 +27,9 @@ from lamina.errors import ConfigError, Problem
 from lamina.execute.bake import BuildRequest
 from lamina.execute.engine import Builder
 from lamina.execute.outcome import Outcome
-from lamina.flow.build import build_images, make_request
+from lamina.flow.build import build_images
 from lamina.flow.cache import find_caches, settle_caches
+from lamina.flow.request import make_request
 from lamina.flow.session import Session
 from lamina.flow.snapshot import Snapshot
 from lamina.refs import Reference

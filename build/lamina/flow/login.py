@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lamina.execute.externals import load_stand_ins
-from lamina.flow.build import credentials
+from lamina.flow.credentials import credentials
 from lamina.flow.lock import read_pins
 from lamina.flow.session import Session
 from lamina.flow.snapshot import select, take_snapshot, without_stable

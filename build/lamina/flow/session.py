@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import field, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,13 +14,13 @@ from lamina.declare.graph import Graph
 from lamina.errors import EngineError, RegistryError
 from lamina.flow.checkout import Checkout
 from lamina.flow.flags import Flags
-from lamina.flow.registries import AwsSeam, Registries
+from lamina.flow.registries import Registries
+from lamina.flow.seams import Policy, Seams
 from lamina.identify.stat_cache import StatCache
 from lamina.masks import Mask
 from lamina.process import Runner, SubprocessRunner
-from lamina.provider import EngineProvider, NoProvider
+from lamina.provider import EngineProvider
 from lamina.report.console import Screen
-from lamina.values import dataclass
 
 if TYPE_CHECKING:  # imported where they are used: most plans use no engine, and many no registry
     from lamina.aws.changes import AwsCall
@@ -31,47 +30,12 @@ if TYPE_CHECKING:  # imported where they are used: most plans use no engine, and
     from lamina.execute.engine_store import EngineStore
     from lamina.execute.exchanges import StallRules
     from lamina.execute.image_store import ImageStore
-    from lamina.execute.outcome import Outcome
     from lamina.flow.docker_login import DockerLogin
     from lamina.identify.facts import Facts
     from lamina.preflight.kept import KeptChecks
     from lamina.registries.ecr import EcrRegistry
-    from lamina.registries.http import Transport
     from lamina.registries.local import LocalStore
     from lamina.registries.oci import OciRegistry
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
-    """What a command may do on this machine.
-
-    starts_engine: whether it starts a private engine if no other answers. builds_here: whether this machine
-    builds the images; False if a remote machine of the right platform does. engine: the private engine to
-    use; None for the user's choice.
-    """
-
-    starts_engine: bool = True
-    builds_here: bool = True
-    engine: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seams:
-    """Objects to use instead of those that a session would make; None: it makes its own."""
-
-    provider: EngineProvider = field(default_factory=NoProvider)
-    """Supplies a private engine and stand-ins."""
-    engine: Engine | None = None
-    builder: Builder | None = None
-    local_store: LocalStore | None = None
-    transport: Transport | None = None
-    """Sends the requests to registries."""
-    aws: AwsSeam = field(default_factory=AwsSeam)
-    """Makes AWS' clients, of all sessions of a command."""
-    observe: Callable[[str, Outcome], None] = lambda *_: None
-    """Gets the name and the outcome of each build that is kept."""
-    variables: Mapping[str, str] = field(default_factory=dict)
-    """Variables for buildx beside those of the environment."""
 
 
 class Session:
@@ -87,7 +51,7 @@ class Session:
         *,
         runner: Runner | None = None,
         root: Path | None = None,
-        policy: Policy = Policy(),
+        policy: Policy | None = None,
         seams: Seams | None = None,
         checkout: Checkout | None = None,
         registries: Registries | None = None,
@@ -95,7 +59,7 @@ class Session:
         self.flags = flags
         self.screen = screen
         self.runner: Runner = runner or SubprocessRunner()
-        self.policy = policy
+        self.policy = policy or Policy()
         self._root = root
         self._seams = seams or Seams()
         self.observe, self.variables = self._seams.observe, self._seams.variables

@@ -14,7 +14,8 @@ from lamina.declare.config import find_root
 from lamina.errors import ConfigError, LaminaError, Problem, SelectionError
 from lamina.flow.flags import Flags
 from lamina.flow.lock import read_pins
-from lamina.flow.session import Seams, Session
+from lamina.flow.seams import Seams
+from lamina.flow.session import Session
 from lamina.flow.snapshot import take_snapshot
 from lamina.handoff.rules import (
     DesiredOutput,

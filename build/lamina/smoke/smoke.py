@@ -12,7 +12,7 @@ from lamina.declare.functions import Function
 from lamina.declare.machine import SET_UP_QEMU, family, this_machine
 from lamina.errors import BuildError, ConfigError, Problem, SelectionError
 from lamina.execute.image_store import find_images
-from lamina.flow.build import credentials
+from lamina.flow.credentials import credentials
 from lamina.flow.session import Session
 from lamina.flow.snapshot import take_snapshot
 from lamina.identify.image import Image

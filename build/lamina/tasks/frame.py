@@ -22,7 +22,8 @@ from lamina.declare.settings import SETTINGS, SettingValue, Value, is_metrics
 from lamina.errors import Interrupted, LaminaError, Problem, SelectionError
 from lamina.flow.flags import Flags
 from lamina.flow.registries import AwsSeam
-from lamina.flow.session import Seams, Session
+from lamina.flow.seams import Seams
+from lamina.flow.session import Session
 from lamina.json_data import Json
 from lamina.report.console import Screen
 from lamina.report.document import outcome_documents, saved_document

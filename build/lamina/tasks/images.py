@@ -86,7 +86,7 @@ def tag(session: Session, *, apply: bool) -> int:
 
 def push(session: Session) -> int:
     """Push images that were built before."""
-    from lamina.flow.build import push_built
+    from lamina.flow.push import push_built
 
     return report(session, "push", lambda: push_built(session))
 

@@ -13,7 +13,9 @@ import pytest
 from lamina.bump.bump import Bump, bump, write_bump
 from lamina.declare.lockfile import LOCK_FILE
 from lamina.errors import ConfigError, LaminaError, RegistryError, SelectionError
-from lamina.flow.session import Flags, Seams, Session
+from lamina.flow.flags import Flags
+from lamina.flow.seams import Seams
+from lamina.flow.session import Session
 from lamina.process import Command, Completed
 from lamina.report.console import Screen
 from memory import MemoryRegistry

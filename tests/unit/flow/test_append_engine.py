@@ -23,7 +23,8 @@ from lamina.execute.outcome import Outcome, Result
 from lamina.flow.append import note_for_appends
 from lamina.flow.build import build_images
 from lamina.flow.plan import make_plan_only
-from lamina.flow.session import Seams, Session
+from lamina.flow.seams import Seams
+from lamina.flow.session import Session
 from lamina.identify.code_copies import code_tag
 from lamina.identify.fingerprint import FINGERPRINT_KEY
 from lamina.identify.image import Image

@@ -9,7 +9,8 @@ import pytest
 from lamina.declare.lockfile import LOCK_FILE
 from lamina.errors import EngineError
 from lamina.flow.lock import pin_for_build
-from lamina.flow.session import Seams, Session
+from lamina.flow.seams import Seams
+from lamina.flow.session import Session
 from lamina.sandbox.provider import Sandbox
 from memory import Shop
 

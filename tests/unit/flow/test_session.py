@@ -8,7 +8,8 @@ from lamina.errors import EngineError
 from lamina.execute.engine import Builder
 from lamina.flow.flags import Flags
 from lamina.flow.plan import decide
-from lamina.flow.session import Policy, Session
+from lamina.flow.seams import Policy
+from lamina.flow.session import Session
 from lamina.flow.snapshot import take_snapshot
 from lamina.report.console import Screen
 from memory import Shop, Supply
