@@ -32,7 +32,8 @@ from lamina.refs import Reference
 from lamina.registries.base import OCI_INDEX, OCI_MANIFEST
 from lamina.registries.connect import oci_registry
 from lamina.registries.credentials import Credential
-from lamina.registries.ecr import EcrRegistry, EcrSettings, ecr_registry
+from lamina.registries.ecr import EcrRegistry, ecr_registry
+from lamina.registries.ecr_token import EcrSettings
 from lamina.registries.http import HttpResponse, Request, Unreachable
 from lamina.registries.oci import OciRegistry
 from lamina.registries.transport import HttpTransport

@@ -54,7 +54,7 @@ OURS: dict[str, tuple[str, ...]] = {
         *("registries/ecr_inventory.py", "aws/ecr_policies.py"),
         *("aws/lambda_usage.py", "aws/version_users.py", "aws/container_users.py"),
     ),
-    "build": ("registries/ecr.py",),
+    "build": ("registries/ecr.py", "registries/ecr_token.py"),
     "deploy": (
         "aws/lambda_.py",
         "aws/ecr_policies.py",

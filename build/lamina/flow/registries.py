@@ -145,8 +145,9 @@ class Registries:
         if not self.on_ecr:
             return None
         from lamina.aws.clients import Access
-        from lamina.registries.ecr import EcrSettings, ecr_registry
+        from lamina.registries.ecr import ecr_registry
         from lamina.registries.ecr_changes import RecordingTransport
+        from lamina.registries.ecr_token import EcrSettings
 
         project = self._checkout.project
         settings = EcrSettings(

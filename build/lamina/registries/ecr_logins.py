@@ -24,7 +24,7 @@ from lamina.process import Runner
 from lamina.refs import ECR_PUBLIC_REGION, EcrHost, Reference, is_ecr_public
 from lamina.registries.credentials import Credential, DockerConfig, docker_folder, lookup
 from lamina.registries.docker_home import PrivateDockerConfig
-from lamina.registries.ecr import MARGIN, EcrSettings, identity_of
+from lamina.registries.ecr_token import MARGIN, EcrSettings, identity_of
 
 if TYPE_CHECKING:
     from mypy_boto3_ecr.type_defs import AuthorizationDataTypeDef

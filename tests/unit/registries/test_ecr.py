@@ -15,7 +15,8 @@ from lamina.aws.errors import aws_errors
 from lamina.errors import RegistryError
 from lamina.refs import Reference
 from lamina.registries.credentials import Credential
-from lamina.registries.ecr import EcrRegistry, EcrSettings, Login, ecr_registry, identity_of
+from lamina.registries.ecr import EcrRegistry, ecr_registry
+from lamina.registries.ecr_token import EcrSettings, Login, identity_of
 from lamina.registries.http import HttpResponse
 
 HOST = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
