@@ -534,6 +534,25 @@ def test_what_a_killed_canary_left_is_said_and_ended(team: Team, end: str) -> No
         assert options.run in told
 
 
+def test_a_killed_canary_of_a_version_that_was_published_for_another_alias_returns(team: Team) -> None:
+    team.deploy(team.options(), OTHER)
+    team.deploy(replace(team.options(), alias="test"))
+    team.time.at = {50: lambda: kill(team)}
+    with pytest.raises(Killed):
+        team.deploy(team.options("10%:5m"))
+    team.here.fine()
+    team.said.clear()
+
+    plan = team.plan(NEW, team.options("10%:5m"))
+
+    assert [each.pointed for each in plan.moves] == [True, True]
+    assert "not by Lamina" not in "".join(team.said)
+    assert statuses(team.roll_back()) == ["pointed", "pointed"]
+    assert team.live() == {"one": ("2", {}), "two": ("2", {})}
+    assert statuses(team.roll_back()) == ["pointed", "pointed"]
+    assert team.live() == OLD_HAS_ALL
+
+
 def test_what_a_killed_canary_left_is_known_also_behind_an_alias_that_was_moved_by_hand(team: Team) -> None:
     team.deploy(team.options())
     team.point("one", "1")

@@ -12,7 +12,7 @@ from lamina.aws.live import Alias
 from lamina.deploy.alias_moves import AliasMoves
 from lamina.deploy.deploy import Deployment, DeployOptions
 from lamina.deploy.judge import alarm_problems, answer_problem
-from lamina.deploy.results import CanaryStep, DeployResult, failed, name_of
+from lamina.deploy.results import CanaryStep, DeployResult, failed, name_of, share_note
 from lamina.deploy.shift import Shift
 from lamina.errors import LaminaError, Problem
 
@@ -83,8 +83,9 @@ class Canary:
             self.weights.add(weight)
             for each in self.shared:
                 try:
-                    old = self.moves.known[name_of(each.move)].version
-                    self.moves.point(each, old, {str(each.version): weight})
+                    known = self.moves.known[name_of(each.move)]
+                    note = share_note(each.move, self.options, str(each.version), known)
+                    self.moves.point(each, known.version, {str(each.version): weight}, note)
                 except LaminaError as error:
                     return failed(each, error)
             self.record(weight)

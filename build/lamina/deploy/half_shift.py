@@ -52,7 +52,11 @@ def half_shift(read: Callable[[str], Live | None], function: str, alias: Alias) 
     """
     if not alias.shares or alias.allocation:
         return None
-    runs = {_run_of(read(version), alias) for version in alias.shares}
+    own = read_note(alias.description)
+    if own and own.version == alias.version and set(alias.shares) == {own.share}:
+        runs: set[str | None] = {own.run}
+    else:
+        runs = {_run_of(read(version), alias) for version in alias.shares}
     return HalfShift(
         function=function,
         alias=alias.name,

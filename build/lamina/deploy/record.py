@@ -17,7 +17,7 @@ _KEPT = 100
 """Records of deployments in the state folder."""
 _NOTE = re.compile(
     r"lamina (?P<run>\d{8}T\d{6}-\w+) (?P<tag>\S+)(?: alias=(?P<alias>[\w-]+))?(?: version=(?P<version>\d+))?"
-    r"(?: before=(?P<before>\d+))?(?: commit=(?P<commit>\w+))?"
+    r"(?: before=(?P<before>\d+))?(?: share=(?P<share>\d+))?(?: commit=(?P<commit>\w+))?"
 )
 
 
@@ -31,6 +31,7 @@ class Note:
         alias: the alias that was to move; None if none was, and in notes of earlier editions.
         version: in an alias, the version that it was moved to.
         before: the version that the alias named before; None if there was none.
+        share: in an alias, the version that a canary gave a share of its calls; None if it gave none.
         commit: None if what is deployed is not of a known commit.
     """
 
@@ -39,6 +40,7 @@ class Note:
     alias: str | None = None
     version: str | None = None
     before: str | None = None
+    share: str | None = None
     commit: str | None = None
 
     def __str__(self) -> str:
@@ -46,6 +48,7 @@ class Note:
             "alias": self.alias,
             "version": self.version,
             "before": self.before,
+            "share": self.share,
             "commit": self.commit and self.commit[:12],
         }
         return f"lamina {self.run} {self.tag}" + "".join(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from lamina.aws.live import Live
+from lamina.aws.live import Alias, Live
 from lamina.deploy.deploy import DeployOptions
-from lamina.deploy.record import Note
+from lamina.deploy.record import Note, read_note
 from lamina.deploy.rules import FunctionUpdate
 from lamina.errors import LaminaError, Problem
 
@@ -98,6 +98,26 @@ def note_of(move: FunctionUpdate, options: DeployOptions, version: str | None = 
         alias=options.alias,
         version=version,
         before=before,
+        commit=options.commit,
+    )
+    return str(facts)
+
+
+def share_note(move: FunctionUpdate, options: DeployOptions, version: str, alias: Alias) -> str | None:
+    """Return the description of an alias that gives a version a share; None if somebody else described it.
+
+    It still says of the alias what it said before.
+    """
+    known = read_note(alias.description)
+    if not options.run or (alias.description and known is None):
+        return None
+    facts = Note(
+        run=options.run,
+        tag=move.wanted.tag,
+        alias=options.alias,
+        version=alias.version,
+        before=known.before if known and known.version == alias.version else None,
+        share=version,
         commit=options.commit,
     )
     return str(facts)
