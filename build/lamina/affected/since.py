@@ -15,7 +15,6 @@ from lamina.execute.revision import check_out, merge_base
 from lamina.flow.session import Session
 from lamina.flow.snapshot import take_snapshot
 from lamina.identify.change_lines import describe_changes
-from lamina.identify.explain import differences
 from lamina.identify.fingerprint import BuildInputs
 from lamina.report.predict import build_seconds
 
@@ -65,7 +64,7 @@ def affected_since(session: Session, revision: str) -> Affected:
         if name not in snapshot.selected or (name in before and before[name] == image.inputs):
             continue
         if name in before:
-            changes = differences(before[name], image.inputs, image.ignores)
+            changes = image.changes_since(before[name])
             reasons = [each.line for each in describe_changes(changes)]
             changed.append(AffectedImage.of(image, "changed", reasons, seconds))
         else:

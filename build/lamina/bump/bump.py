@@ -18,7 +18,7 @@ from lamina.errors import Problem, RegistryError
 from lamina.flow.lock import make_lock, write_lock
 from lamina.flow.session import Session
 from lamina.flow.snapshot import take_snapshot, without_stable
-from lamina.identify.explain import InputChange, differences
+from lamina.identify.explain import InputChange
 from lamina.identify.image import Image
 from lamina.lint.edits import Rewrite
 
@@ -109,7 +109,7 @@ def _moved(before: Images, after: Images) -> Iterator[MovedImage]:
     for name, image in after.items():
         old = before[name]
         if image.fingerprint != old.fingerprint:
-            changes = differences(old.inputs, image.inputs, image.ignores)
+            changes = image.changes_since(old.inputs)
             yield MovedImage(name=name, before=old.tag, after=image.tag, changes=changes)
 
 

@@ -258,7 +258,6 @@ def why_unusable(found: FoundImage, image: Image, store: str) -> str:
 def _changes(last: BuildInputs, image: Image) -> tuple[tuple[InputChange, ...], tuple[str, ...]]:
     """Return what changed since the last build, and the same in lines."""
     from lamina.identify.change_lines import describe_changes
-    from lamina.identify.explain import differences
 
-    changes = differences(last, image.inputs, image.ignores)
+    changes = image.changes_since(last)
     return changes, tuple(each.line for each in describe_changes(changes))

@@ -21,7 +21,7 @@ from lamina.execute.image_store import RegistryStore, find_images
 from lamina.flow.session import Session
 from lamina.flow.snapshot import take_snapshot
 from lamina.flow.states import find_state, is_stored
-from lamina.identify.explain import InputChange, differences
+from lamina.identify.explain import InputChange
 from lamina.identify.fingerprint import BuildInputs, content_tag
 from lamina.identify.image import Image
 from lamina.refs import Reference
@@ -186,7 +186,7 @@ class _Comparison:
             how=affected.how,
             reasons=affected.reasons,
             functions=affected.functions,
-            changes=differences(before, image.inputs, image.ignores) if image and before else (),
+            changes=image.changes_since(before) if image and before else (),
             found=found,
             stored=stored,
             unknown="" if stored else unknown,

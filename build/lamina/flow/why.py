@@ -49,7 +49,9 @@ def _walk(session: Session, root: str, before: State, after: State) -> list[Why]
             unknown = InputChange(kind="unknown", subject=name, text=text)
             found.append(Why(image=name, depth=depth, changes=(unknown,)))
             continue
-        changes = differences(old.inputs, new.inputs, new.ignores)
+        known = session.graph.nodes.get(name)
+        folder = known.spec.context_path if known else ""
+        changes = differences(old.inputs, new.inputs, new.ignores, folder=folder)
         found.append(Why(image=name, depth=depth, changes=changes))
         for each in changes:
             on_both_sides = each.kind == "parent" and each.before is not None and each.after is not None

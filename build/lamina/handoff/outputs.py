@@ -27,7 +27,6 @@ from lamina.handoff.rules import (
     read_recorded,
 )
 from lamina.identify.change_lines import describe_changes
-from lamina.identify.explain import differences
 from lamina.identify.fingerprint import content_tag
 from lamina.identify.image import STABLE, Image
 from lamina.provider import EngineProvider
@@ -131,7 +130,7 @@ def _wanted(
     changes: tuple[str, ...] = ()
     if recorded and image and recorded.fingerprint != image.fingerprint:
         inputs = read_inputs(project.state, name, content_tag(recorded.fingerprint))
-        lines = describe_changes(differences(inputs, image.inputs, image.ignores)) if inputs else ()
+        lines = describe_changes(image.changes_since(inputs)) if inputs else ()
         changes = tuple(each.line for each in lines)
     return DesiredOutput(
         image=name,

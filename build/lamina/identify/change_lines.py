@@ -52,8 +52,8 @@ def _crowd(changes: Sequence[InputChange]) -> ChangeLine:
     files = [each for each in changes if FOLDER not in {each.before, each.after}]
     counted = files or changes
     folder = posixpath.commonpath([posixpath.dirname(each.subject) for each in counted])
-    context = f"{counted[0].context}:" if counted[0].context else ""
-    below = f" below {shown(context + folder)}" if context or folder else ""
+    place = counted[0].place + folder
+    below = f" below {shown(place.removesuffix('/'))}" if place else ""
     more = len(counted) - CROWD
     return ChangeLine(
         line=f"{len(counted)} {'files' if files else 'folders'} {_CROWDED[counted[0].kind]}{below}",

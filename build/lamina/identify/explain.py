@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
@@ -31,6 +32,8 @@ class InputChange:
         text: The whole change in one line that any terminal can print. It never holds an argument's value or
             a file's content.
         context: The named context of a file; empty for the main one.
+        place: What a path of the file's context begins with where it is shown: ``services/api/`` from the
+            project to the main context, ``assets:`` for a named one.
         before: Digest, fingerprint or requirement; for a file, its kind. The same for `after`.
         diff: Of instructions: lines that begin with ``- ``, ``+ `` or two spaces.
     """
@@ -39,24 +42,30 @@ class InputChange:
     subject: str
     text: str
     context: str = ""
+    place: str = ""
     before: str | None = None
     after: str | None = None
     diff: tuple[str, ...] = ()
 
 
 def differences(
-    before: BuildInputs, after: BuildInputs, ignores: Mapping[str, Ignore] | None = None
+    before: BuildInputs,
+    after: BuildInputs,
+    ignores: Mapping[str, Ignore] | None = None,
+    *,
+    folder: str = "",
 ) -> tuple[InputChange, ...]:
     """Return every reason why ``after`` differs from ``before``; empty when they are equal.
 
     Args:
         ignores: Context -> the rules behind ``after``, if known. Used to name rules that hide files.
+        folder: The main context, relative to the project; empty for the project itself.
     """
-    return tuple(_differences(before, after, ignores or {}))
+    return tuple(_differences(before, after, ignores or {}, folder))
 
 
 def _differences(
-    before: BuildInputs, after: BuildInputs, ignores: Mapping[str, Ignore]
+    before: BuildInputs, after: BuildInputs, ignores: Mapping[str, Ignore], folder: str
 ) -> Iterator[InputChange]:
     if before.platform != after.platform:
         yield _moved("platform", before.platform, after.platform)
@@ -64,7 +73,8 @@ def _differences(
         yield _moved("target", before.target, after.target)
     yield from _requirements(before, after)
     for name in sorted({*before.files, *after.files}):
-        changes = list(_files(name, before.files.get(name, {}), after.files.get(name, {})))
+        place = f"{name}:" if name else posixpath.join(folder, "")
+        changes = list(_files(name, place, before.files.get(name, {}), after.files.get(name, {})))
         if name in ignores:
             yield from _hidden(ignores[name], changes)
         yield from changes
@@ -98,7 +108,9 @@ def _changed(before: Mapping[str, object], after: Mapping[str, object]) -> list[
     return sorted(name for name in names if before.get(name, missing) != after.get(name, missing))
 
 
-def _files(context: str, before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[InputChange]:
+def _files(
+    context: str, place: str, before: Mapping[str, str], after: Mapping[str, str]
+) -> Iterator[InputChange]:
     for path in _changed(before, after):
         old, new = before.get(path), after.get(path)
         kind, words = _how(old, new)
@@ -106,9 +118,10 @@ def _files(context: str, before: Mapping[str, str], after: Mapping[str, str]) ->
             kind=kind,
             subject=path,
             context=context,
+            place=place,
             before=_LETTER.get(old[0]) if old else None,
             after=_LETTER.get(new[0]) if new else None,
-            text=f"{shown(f'{context}:{path}' if context else path)} {words}",
+            text=f"{shown(place + path)} {words}",
         )
 
 

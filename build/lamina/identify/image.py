@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lamina.declare.config import ImageSpec, Project
 from lamina.declare.graph import Graph, Node
@@ -28,6 +29,9 @@ from lamina.identify.tree import DiskFiles, Files
 from lamina.json_data import as_texts
 from lamina.refs import Reference
 from lamina.values import dataclass
+
+if TYPE_CHECKING:
+    from lamina.identify.explain import InputChange
 
 STABLE = "stable"
 _DECLARING = (".toml", ".txt", ".in", UV_LOCK)
@@ -73,6 +77,12 @@ class Image:
     def root(self, context: str) -> Path:
         """Return the folder of a context."""
         return self.node.spec.contexts[context] if context else self.node.spec.context
+
+    def changes_since(self, before: BuildInputs) -> tuple[InputChange, ...]:
+        """Return every reason why the image differs from one with other build inputs."""
+        from lamina.identify.explain import differences  # most images are as they were
+
+        return differences(before, self.inputs, self.ignores, folder=self.node.spec.context_path)
 
     def project_path_of(self, origin: str) -> str:
         """Return an absolute path relative to the project, for messages."""

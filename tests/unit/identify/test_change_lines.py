@@ -5,7 +5,14 @@ from lamina.identify.explain import FileChange, InputChange
 
 
 def file(path: str, kind: FileChange = "added", *, after: str = "file", context: str = "") -> InputChange:
-    return InputChange(kind=kind, subject=path, text=f"{path} {kind}", after=after, context=context)
+    return InputChange(
+        kind=kind,
+        subject=path,
+        text=f"{path} {kind}",
+        after=after,
+        context=context,
+        place=context and f"{context}:",
+    )
 
 
 def files(count: int, folder: str, kind: FileChange = "added", *, context: str = "") -> list[InputChange]:

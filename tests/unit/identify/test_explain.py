@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from lamina.identify.change_lines import describe_changes
 from lamina.identify.explain import differences
 from lamina.identify.fingerprint import BuildInputs
 from lamina.identify.ignore import Ignore
@@ -64,6 +65,23 @@ def texts(before: BuildInputs, after: BuildInputs) -> list[str]:
 )
 def test_differences_are_named(change: dict[str, Any], told: list[str]) -> None:
     assert texts(BILL, replace(BILL, **change)) == told
+
+
+def test_files_of_a_context_in_a_folder_are_shown_from_the_project() -> None:
+    files = {"": {"a": f"f {B}", "b": f"f {A}"}, "lib": {"x": f"f {A}"}}
+
+    found = differences(BILL, replace(BILL, files=files), folder="services/api")
+
+    assert [each.text for each in found] == ["services/api/a modified", "lib:x added"]
+    assert [each.subject for each in found] == ["a", "x"]
+
+
+def test_many_files_of_a_context_in_a_folder_are_summed_up_from_the_project() -> None:
+    files = {"": {**BILL.files[""], **{f"new/{number}": f"f {A}" for number in range(20)}}}
+
+    found = differences(BILL, replace(BILL, files=files), folder="services/api")
+
+    assert [each.line for each in describe_changes(found)] == ["20 files added below services/api/new"]
 
 
 def test_all_differences_are_listed_the_useful_ones_first() -> None:
