@@ -57,15 +57,20 @@ def read_json(file: Path) -> Any:
         return None
 
 
+def with_home(path: str) -> Path:
+    """Return a path with ``~`` replaced as a shell does it: that of a user who does not exist stays."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - pathlib's raises an error
+
+
 def cache_home(environ: Mapping[str, str] = os.environ) -> Path:
     """Return the folder of the cache of downloads, engines and logins, outside the repository.
 
     It is ``$LAMINA_CACHE``, else ``$XDG_CACHE_HOME/lamina``, else ``~/.cache/lamina``.
     """
     if own := environ.get("LAMINA_CACHE"):
-        return Path(own).expanduser().absolute()
+        return with_home(own).absolute()
     if shared := environ.get("XDG_CACHE_HOME"):
-        return Path(shared).expanduser().absolute() / "lamina"
+        return with_home(shared).absolute() / "lamina"
     return Path(environ.get("HOME") or Path.home()) / ".cache" / "lamina"
 
 

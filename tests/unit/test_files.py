@@ -71,13 +71,14 @@ def test_damaged_state_is_ignored(tmp_path: Path, content: bytes) -> None:
         ({"XDG_CACHE_HOME": "/b", "HOME": "/c"}, "/b/lamina"),
         ({"LAMINA_CACHE": "", "XDG_CACHE_HOME": "", "HOME": "/c"}, "/c/.cache/lamina"),
         ({"LAMINA_CACHE": "~/x", "HOME": "/c"}, "/c/x"),
+        ({"LAMINA_CACHE": "~no-such-user/x", "HOME": "/c"}, "~no-such-user/x"),
     ],
 )
 def test_the_cache_home_follows_the_environment(
     environment: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", environment["HOME"])
-    assert cache_home(environment) == Path(expected)
+    assert cache_home(environment) == Path(expected).absolute()
 
 
 def test_a_lock_keeps_others_out_until_it_is_left(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ from lamina.declare.settings import (
 )
 from lamina.declare.stacks import STACKS, Stack, declared_stacks, select_stack, stacks_key
 from lamina.errors import ConfigError
-from lamina.files import EPOCH
+from lamina.files import EPOCH, with_home
 from lamina.patterns import regex
 from lamina.values import dataclass
 
@@ -374,7 +374,7 @@ def _secrets(root: Path, document: Document, env: Mapping[str, str]) -> Iterator
             document.problem(f"{name!r} is not a secret id", where=where, allowed=SECRETS)
             continue
         try:
-            file = root / Path(expand(given["file"], env, open_world=False)).expanduser()
+            file = root / with_home(expand(given["file"], env, open_world=False))
         except (KeyError, ExpansionError) as error:
             document.problem(
                 f"secret {name} names no file ({error})",

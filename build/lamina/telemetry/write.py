@@ -26,17 +26,18 @@ def write_metrics(session: Session, target: str, source: str, run: CommandRun) -
     if target == METRICS_OUTPUT:
         session.screen.record(*embedded(found))
         return
-    given = source.startswith(("--", "$"))
-    file = (Path.cwd() if given else session.root) / Path(target).expanduser()
+    file = Path(target)
     try:
+        given = source.startswith(("--", "$"))
+        file = (Path.cwd() if given else session.root) / file.expanduser()
         if file.suffix == PROMETHEUS:
             write_atomic(file, _bytes(session, prometheus(found)))
         elif file.suffix == EMBEDDED_LINES:
             _append(file, _bytes(session, "".join(f"{line}\n" for line in embedded(found))))
         else:
             write_atomic(file, _bytes(session, "".join(f"{line}\n" for line in embedded(found))))
-    except OSError as error:
-        what = f"the metrics were not written: {error.strerror or error}"
+    except (OSError, RuntimeError) as error:  # RuntimeError: a user's home folder that is not known
+        what = f"the metrics were not written: {getattr(error, 'strerror', None) or error}"
         session.screen.notes([Problem(what=what, where=str(file))])
 
 

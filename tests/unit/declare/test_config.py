@@ -156,6 +156,10 @@ def test_an_unknown_key_is_answered_with_the_nearest(repo: Repo) -> None:
         ("[tool.lamina.images.ghost]", "1: image ghost has no Dockerfile"),
         ('[tool.lamina.ecr]\nacount = "1"', "2: unknown key tool.lamina.ecr.acount; did you mean account?"),
         ('[tool.lamina.secrets]\nca = { file = "none" }', "2: secret ca: there is no file"),
+        (
+            '[tool.lamina.secrets]\nca = { file = "~no-such-user/none" }',
+            "2: secret ca: there is no file",
+        ),
         ("[tool.lamina.secrets]\nca = { optional = true }", "2: secret ca names no file"),
         ('[tool.lamina.secrets]\nca = { file = "${X" }', "2: secret ca names no file"),
         ("[tool]\nlamina = 3", ": [tool.lamina] is not a table"),

@@ -170,3 +170,9 @@ def test_a_file_that_cannot_be_written_is_a_note(shop: Shop, capsys: pytest.Capt
     write_metrics(shop.open(), "out/m.prom", "pyproject.toml:3", finished())
 
     assert f"note: {shop.repo.root}/out/m.prom: the metrics were not written: " in capsys.readouterr().out
+
+
+def test_a_home_folder_that_is_not_known_is_a_note(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    write_metrics(shop.open(), "~no-such-user/m.prom", "--metrics", finished())
+
+    assert "note: ~no-such-user/m.prom: the metrics were not written: " in capsys.readouterr().out
