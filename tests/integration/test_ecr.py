@@ -148,6 +148,56 @@ def test_a_registry_is_set_up_once_and_its_drift_is_corrected(
     assert served.digest(f"team/lambda-tiny-{other}", pushed.images("tag")["lambda-tiny"])
 
 
+def test_repositories_get_a_key_and_tags_and_keep_those_of_others(
+    ecr: Repo, front: AwsFront, images: EcrDouble
+) -> None:
+    keys, client = front.client("kms"), front.client("ecr")
+    key, other = (keys.create_key()["KeyMetadata"]["Arn"] for _ in range(2))
+    for alias, name in (("alias/images", key), ("alias/others", other)):
+        keys.create_alias(AliasName=alias, TargetKeyId=name)
+    ecr.env["LAMINA_REGISTRY"] = "ecr/team"
+    role = "arn:aws:iam::123456789012:role/creator"
+    config = (
+        '[tool.lamina]\n\n[tool.lamina.ecr]\nkms-key = "alias/images"\ntags = { team = "data" }\n'
+        f'template = "team"\ntemplate-role = "{role}"\n'
+    )
+    ecr.write("pyproject.toml", config)
+    base, function = (f"team/{name}-{stack_of(ecr)}" for name in ("base-dynamo", "lambda-tiny"))
+
+    assert "done and verified" in ecr.ok("ecr.setup").stdout
+
+    told = client.describe_repositories(repositoryNames=[base, function])["repositories"]
+    encrypted = {"encryptionType": "KMS", "kmsKey": key}
+    assert [each["encryptionConfiguration"] for each in told] == [encrypted, encrypted]
+    arn = told[0]["repositoryArn"]
+    assert client.list_tags_for_resource(resourceArn=arn)["tags"] == [{"Key": "team", "Value": "data"}]
+    template = images.templates["team"]
+    assert template["encryptionConfiguration"] == encrypted
+    assert template["resourceTags"] == [{"Key": "team", "Value": "data"}]
+    assert template["customRoleArn"] == role
+
+    front.calls.clear()
+    theirs = [{"Key": "team", "Value": "web"}, {"Key": "stage", "Value": "dev"}]
+    client.tag_resource(resourceArn=arn, tags=theirs)
+    tagged = told[0]["repositoryName"]
+    assert aspects(ecr.ok("ecr.setup", "--json")) == {(tagged, "tags")}
+    tags = client.list_tags_for_resource(resourceArn=arn)["tags"]
+    assert {each["Key"]: each["Value"] for each in tags} == {"team": "data", "stage": "dev"}
+
+    ecr.write("pyproject.toml", config.replace("alias/images", "alias/others"))
+    changed = ecr.ok("ecr.setup")
+    assert f"encrypted with {key}, which cannot be changed: {base}, " in changed.text
+    assert "done and verified" in changed.stdout  # the template is for repositories to come
+    assert images.templates["team"]["encryptionConfiguration"]["kmsKey"] == other
+    again = ecr.ok("ecr.setup")
+    assert "nothing to change: 2 of 5 resources in account" in again.stdout
+    told = client.describe_repositories(repositoryNames=[base, function])["repositories"]
+    assert [each["encryptionConfiguration"] for each in told] == [encrypted, encrypted]
+
+    ecr.write("pyproject.toml", config.replace("alias/images", "alias/none"))
+    assert "alias/none" in ecr.fails(8, "ecr.setup").stderr
+
+
 @pytest.mark.parametrize(
     ("code", "env", "config", "faults", "told"),
     [
@@ -248,9 +298,18 @@ def test_a_token_that_expires_in_a_push_is_renewed_once_without_a_rebuild(
 
 def test_so_is_one_that_ends_while_the_engine_pushes(ecr: Repo, front: AwsFront, rotating: gate.Gate) -> None:
     ecr.ok("build-all", env={"LAMINA_REGISTRY": "local"})
+    key = front.client("kms").create_key()["KeyMetadata"]["Arn"]
+    ecr.write("pyproject.toml", f'[tool.lamina.ecr]\nkms-key = "{key}"\ntags = {{ team = "data" }}\n')
     done = ecr.ok("push", "--create", "--json")
     assert set(done.images().values()) == {"pushed"}
     assert front.calls.count("GetAuthorizationToken") == 2
+    client = front.client("ecr")
+    (created,) = client.describe_repositories(repositoryNames=[f"lambda-tiny-{stack_of(ecr)}"])[
+        "repositories"
+    ]
+    assert created["encryptionConfiguration"] == {"encryptionType": "KMS", "kmsKey": key}
+    tags = client.list_tags_for_resource(resourceArn=created["repositoryArn"])["tags"]
+    assert tags == [{"Key": "team", "Value": "data"}]
 
 
 def test_an_immutable_tag_of_another_image_is_reported(ecr: Repo, served: Served, images: EcrDouble) -> None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         CloudWatchClient,
         ContainerClient,
         EventsClient,
+        KeysClient,
         ParametersClient,
         SchedulerClient,
     )
@@ -91,6 +92,8 @@ class Clients(Protocol):
     def __call__(self, service: Literal["ecr-public"], /) -> ECRPublicClient: ...
     @overload
     def __call__(self, service: Literal["events"], /) -> EventsClient: ...
+    @overload
+    def __call__(self, service: Literal["kms"], /) -> KeysClient: ...
     @overload
     def __call__(self, service: Literal["lambda", "lambda-invoke"], /) -> LambdaClient: ...
     @overload

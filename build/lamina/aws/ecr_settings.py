@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypedDict, cast
 
 from lamina.aws.clients import Clients
 from lamina.aws.ecr_policies import registry_owner, repository_policy
 from lamina.aws.errors import aws_errors
-from lamina.json_data import JsonTable
+from lamina.json_data import JsonTable, as_table
 
 if TYPE_CHECKING:
     from mypy_boto3_ecr import ECRClient
     from mypy_boto3_ecr.literals import ImageTagMutabilityType, RCTAppliedForType
     from mypy_boto3_ecr.type_defs import (
+        EncryptionConfigurationForRepositoryCreationTemplateTypeDef,
+        EncryptionConfigurationTypeDef,
         ImageTagMutabilityExclusionFilterTypeDef,
         RepositoryCreationTemplateTypeDef,
         RepositoryTypeDef,
+        TagTypeDef,
     )
 
 _MOUNTING = "BLOB_MOUNTING"
@@ -41,6 +45,8 @@ class RepositoryFacts:
         mutability: the mode.
         exclusions: tag patterns excluded from it.
         lifecycle, policy: None without one.
+        arn: the repository's ARN.
+        key: the ARN of its KMS key; None for ECR's own encryption.
     """
 
     mutability: str
@@ -48,17 +54,28 @@ class RepositoryFacts:
     scan: bool
     lifecycle: JsonTable | None
     policy: JsonTable | None
+    arn: str = ""
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TemplateFacts:
-    """A repository creation template. applied: the uses it applies to, such as ``CREATE_ON_PUSH``."""
+    """A repository creation template.
+
+    Attributes:
+        applied: the uses it applies to, such as ``CREATE_ON_PUSH``.
+        key: the ARN of a KMS key; None for ECR's own encryption, and when writing, for no change; the same
+            for `tags` and `role`, with which ECR creates repositories.
+    """
 
     mutability: str = "MUTABLE"
     exclusions: tuple[str, ...] = ()
     lifecycle: JsonTable | None = None
     policy: JsonTable | None = None
     applied: tuple[str, ...] = ()
+    key: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    role: str | None = None
 
 
 class EcrSetup:
@@ -103,14 +120,43 @@ class EcrSetup:
             scan=bool(described.get("imageScanningConfiguration", {}).get("scanOnPush")),
             lifecycle=lifecycle,
             policy=policy,
+            arn=described.get("repositoryArn", ""),
+            key=_key(described),
         )
+
+    def key(self, name: str) -> str:
+        """Return the ARN of the KMS key that an alias names."""
+        with aws_errors(name, service="kms"):
+            kms_client = self._clients("kms")
+            return str(as_table(kms_client.describe_key(KeyId=name)["KeyMetadata"])["Arn"])
+
+    def tags(self, arn: str) -> Mapping[str, str]:
+        """Return the tags of a repository."""
+        ecr_client = self._ecr
+        with aws_errors(arn):
+            return _tags(ecr_client.list_tags_for_resource(resourceArn=arn).get("tags", ()))
+
+    def add_tags(self, arn: str, tags: Mapping[str, str]) -> None:
+        """Add tags to a repository, or change their values; all others stay."""
+        ecr_client = self._ecr
+        with aws_errors(arn):
+            ecr_client.tag_resource(resourceArn=arn, tags=tag_list(tags))
 
     def policy(self, name: str) -> JsonTable | None:
         """Return the policy of a repository; None without one."""
         with aws_errors(name):
             return repository_policy(self._ecr, name, self._owner)
 
-    def create(self, name: str, mutability: str, exclusions: tuple[str, ...], *, scan: bool) -> None:
+    def create(
+        self,
+        name: str,
+        mutability: str,
+        exclusions: tuple[str, ...],
+        *,
+        scan: bool,
+        key: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
         """Create a repository; do nothing when it exists."""
         client = self._ecr
         with aws_errors(name):
@@ -118,7 +164,7 @@ class EcrSetup:
                 client.create_repository(
                     repositoryName=name,
                     imageScanningConfiguration={"scanOnPush": scan},
-                    **mutability_parameters(mutability, exclusions),
+                    **creation_parameters(mutability, exclusions, key, tags or {}),
                     **self._owner,
                 )
             except client.exceptions.RepositoryAlreadyExistsException:
@@ -187,6 +233,9 @@ class EcrSetup:
                 lifecycle=_document(each.get("lifecyclePolicy")),
                 policy=_document(each.get("repositoryPolicy")),
                 applied=tuple(sorted(str(item) for item in each.get("appliedFor", ()))),
+                key=_key(each),
+                tags=_tags(each.get("resourceTags", ())),
+                role=each.get("customRoleArn") or None,
             )
         return None
 
@@ -200,6 +249,12 @@ class EcrSetup:
             policies["lifecyclePolicy"] = json.dumps(facts.lifecycle)
         if facts.policy:
             policies["repositoryPolicy"] = json.dumps(facts.policy)
+        if facts.key:
+            policies["encryptionConfiguration"] = {"encryptionType": "KMS", "kmsKey": facts.key}
+        if facts.tags:
+            policies["resourceTags"] = tag_list(facts.tags)
+        if facts.role:
+            policies["customRoleArn"] = facts.role
         with aws_errors(f"the template {prefix}"):
             if exists:
                 client.update_repository_creation_template(
@@ -219,6 +274,9 @@ class EcrSetup:
 class _Policies(TypedDict, total=False):
     lifecyclePolicy: str
     repositoryPolicy: str
+    encryptionConfiguration: EncryptionConfigurationForRepositoryCreationTemplateTypeDef
+    resourceTags: list[TagTypeDef]
+    customRoleArn: str
 
 
 class TagMutability(TypedDict, total=False):
@@ -236,6 +294,38 @@ def mutability_parameters(mode: str, exclusions: tuple[str, ...]) -> TagMutabili
             {"filterType": "WILDCARD", "filter": each} for each in exclusions
         ]
     return given
+
+
+class NewRepository(TagMutability, total=False):
+    """Parameters of a request that creates a repository."""
+
+    encryptionConfiguration: EncryptionConfigurationTypeDef
+    tags: list[TagTypeDef]
+
+
+def creation_parameters(
+    mode: str, exclusions: tuple[str, ...], key: str | None, tags: Mapping[str, str]
+) -> NewRepository:
+    """Return the parameters for a new repository, also what cannot be changed later: its KMS key."""
+    given = cast("NewRepository", mutability_parameters(mode, exclusions))
+    if key:
+        given["encryptionConfiguration"] = {"encryptionType": "KMS", "kmsKey": key}
+    if tags:
+        given["tags"] = tag_list(tags)
+    return given
+
+
+def tag_list(tags: Mapping[str, str]) -> list[TagTypeDef]:
+    """Return tags as ECR's API has them."""
+    return [{"Key": name, "Value": value} for name, value in tags.items()]
+
+
+def _tags(given: Iterable[TagTypeDef]) -> Mapping[str, str]:
+    return {each["Key"]: each.get("Value", "") for each in given}
+
+
+def _key(described: RepositoryTypeDef | RepositoryCreationTemplateTypeDef) -> str | None:
+    return described.get("encryptionConfiguration", {}).get("kmsKey") or None
 
 
 def _patterns(described: RepositoryTypeDef | RepositoryCreationTemplateTypeDef) -> tuple[str, ...]:

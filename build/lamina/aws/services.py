@@ -133,6 +133,14 @@ class ContainerPages(Protocol):
         ...
 
 
+class KeysClient(Protocol):
+    """KMS' client."""
+
+    def describe_key(self, *, KeyId: str) -> JsonTable:  # noqa: N803
+        """Return the metadata of a key."""
+        ...
+
+
 class ParametersClient(Protocol):
     """Systems Manager's client."""
 

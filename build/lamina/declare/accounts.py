@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import field
 
-from lamina.declare.document import Document, Entries, Key
+from lamina.declare.document import TEXTS, Document, Entries, Key
 from lamina.declare.grammar import without_login
 from lamina.patterns import regex
 from lamina.refs import Reference
@@ -21,6 +21,15 @@ ROLE = regex(r"arn:[a-z-]+:iam::[0-9]{12}:role/[\w+=,.@/-]+")
 EXTERNAL_ID = regex(r"[\w+=,.@:/-]{2,1224}")
 """https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html"""
 _PREFIX = regex(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*|ROOT")
+_KMS_KEY = regex(
+    r"(?:arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:)?alias/[\w/-]{1,250}"
+    r"|arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+"
+)
+"""https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_EncryptionConfiguration.html"""
+_TAG = regex(r"(?!(?i:aws):)[\w .:/=+@-]{1,128}")
+_TAG_VALUE = regex(r"[\w .:/=+@-]{0,256}")
+_MOST_TAGS = 50
+"""https://docs.aws.amazon.com/AmazonECR/latest/userguide/ecr-using-tags.html"""
 _MOST_DAYS = 36500
 CONTAINER_SERVICES = ("ecs", "batch", "sagemaker", "apprunner")
 """Services besides Lambda that gc can ask which images they use."""
@@ -32,7 +41,9 @@ _SHAPES: Mapping[str, tuple[re.Pattern[str], str, str]] = {
         "a repository prefix",
         'a path such as "team", for all repositories below it; or ROOT, for the whole registry',
     ),
+    "kms-key": (_KMS_KEY, "a KMS key", "alias/<name>, or the ARN of a key or an alias"),
     "role": (ROLE, "a role ARN", "arn:aws:iam::<account>:role/<name>"),
+    "template-role": (ROLE, "a role ARN", "arn:aws:iam::<account>:role/<name>"),
     "external-id": (EXTERNAL_ID, "an external id", "2 to 1224 letters, digits and any of _+=,.@:/-"),
 }
 # fmt: off
@@ -51,6 +62,13 @@ ECR_KEYS: Mapping[str, Key] = {
                    help="accounts, and ARNs of roles and users, that may pull"),
     "template": Key(kind=str, pattern=_PREFIX.pattern,
                     help="prefix of the repositories that a push may create; ROOT: all of the registry"),
+    "template-role": Key(kind=str, pattern=ROLE.pattern,
+                         help="ARN of the role with which ECR creates them; needed with kms-key and tags"),
+    "kms-key": Key(kind=str, pattern=_KMS_KEY.pattern,
+                   help="the KMS key that encrypts new repositories: alias/<name>, or the ARN of a key or an "
+                        "alias; by default ECR's own encryption (AES-256)"),
+    "tags": Key(kind=dict, names=_TAG.pattern, values=TEXTS,
+                help="tags of the repositories; other tags of theirs stay"),
 }
 _PLACE_KEYS: Mapping[str, Key] = {
     "region": Key(kind=str, pattern=REGION.pattern, help="by default the caller's own"),
@@ -84,6 +102,9 @@ class Ecr:
         cache_days: Days until all other caches expire after their last write.
         readers: Accounts, and ARNs of roles and users, that may pull.
         template: Prefix of the repositories that a push may create.
+        template_role: The ARN of the role with which ECR creates them.
+        kms_key: An alias, or the ARN of a key or an alias. None leaves the encryption to ECR.
+        tags: Names and values of the tags of repositories.
     """
 
     account: str | None = None
@@ -95,6 +116,9 @@ class Ecr:
     cache_days: int = 30
     readers: tuple[str, ...] = ()
     template: str | None = None
+    template_role: str | None = None
+    kms_key: str | None = None
+    tags: tuple[tuple[str, str], ...] = ()
 
     def creates(self, repository: str) -> bool:
         """Whether the template lets a push create this repository."""
@@ -149,13 +173,15 @@ def read_ecr(document: Document, *, account: str | None = None, region: str | No
     account, region: The defaults, of the stack.
     """
     given = dict(document.known(document.table.get("ecr", {}), ECR_KEYS, "ecr"))
-    for key in ("account", "region", "template"):
+    for key in ("account", "region", "template", "template-role", "kms-key"):
         check_shape(document, key, given.get(key), "ecr", key)
     for key in ("untagged-days", "cache-days"):
         _counted(document, key, given, 1, "ecr")
     if host := given.get("host"):
         _check_host(document, host)
     given["readers"] = tuple(_readers(document, given.get("readers", ())))
+    given["tags"] = _tags(document, given.get("tags", {}))
+    _check_template_role(document, given)
     given = {"account": account, "region": region, **given}
     return Ecr(**{key.replace("-", "_"): value for key, value in given.items()})
 
@@ -208,6 +234,34 @@ def _readers(document: Document, given: Iterable[object]) -> Iterator[str]:
                 where=document.where("ecr", "readers"),
                 allowed="12 digits in quotes, or the ARN of a role, a user or an account root",
             )
+
+
+def _tags(document: Document, given: Entries) -> tuple[tuple[str, str], ...]:
+    """Return tags by name. https://docs.aws.amazon.com/AmazonECR/latest/userguide/ecr-using-tags.html"""
+    tags = document.strings(given, "ecr", "tags")
+    for name, value in tags.items():
+        if not (_TAG.fullmatch(name) and _TAG_VALUE.fullmatch(value)):
+            document.problem(
+                f"{name!r} = {value!r} is not a tag",
+                where=document.where("ecr", "tags", name),
+                allowed="up to 128 letters, digits, spaces and any of _.:/=+-@, not aws: first; "
+                "values up to 256",
+            )
+    if len(tags) > _MOST_TAGS:
+        document.problem(f"{len(tags)} tags", where=document.where("ecr", "tags"), allowed=f"{_MOST_TAGS}")
+    return tuple(sorted(tags.items()))
+
+
+def _check_template_role(document: Document, given: Entries) -> None:
+    """Report a template with a key or tags that has no role, without which ECR cannot set them."""
+    needing = [name for name in ("kms-key", "tags") if given.get(name)]
+    if given.get("template") and needing and not given.get("template-role"):
+        document.problem(
+            f"template and {' and '.join(needing)} without template-role",
+            where=document.where("ecr", "template"),
+            allowed="the ARN of a role that ECR may assume, with which it creates such repositories",
+            hint='template-role = "arn:aws:iam::<account>:role/<name>"',
+        )
 
 
 def check_shape(document: Document, key: str, value: str | None, *path: str) -> None:

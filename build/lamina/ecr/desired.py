@@ -18,6 +18,7 @@ EXISTENCE = "repository"
 MUTABILITY, SCAN, LIFECYCLE, POLICY = "tag mutability", "scan on push", "lifecycle policy", "pull policy"
 MOUNTING = "blob mounting"
 APPLIED = "applies to"
+KEY, TAGS, ROLE = "KMS key", "tags", "role"
 ACCOUNT = "the account"
 TEMPLATE = "template "
 """A creation template's resource name is this and its prefix."""
@@ -37,6 +38,9 @@ _WHY: Mapping[str, str] = {
     LIFECYCLE: "caches expire; only `gc` knows which images are in use",
     POLICY: "Lambda pulls images again after weeks without calls",
     MOUNTING: "a base's layers are pushed once, not with every image based on it",
+    KEY: "set by kms-key",
+    TAGS: "set by tags; other tags stay",
+    ROLE: "set by template-role: ECR creates repositories with it",
     APPLIED: "a push creates the repositories below this prefix",
 }
 
@@ -92,12 +96,17 @@ class SettingChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provision:
-    """The result of a comparison: the changes to make, and the names of all resources compared."""
+    """The result of a comparison: the changes to make, and the names of all resources compared.
+
+    Attributes:
+        fixed: differences that AWS does not let anyone change.
+    """
 
     changes: tuple[SettingChange, ...]
     resources: tuple[str, ...]
     caller: EcrCaller
     notes: tuple[Problem, ...] = ()
+    fixed: tuple[SettingChange, ...] = ()
 
 
 def wanted_resources(
@@ -111,6 +120,10 @@ def wanted_resources(
         caches: repositories that hold only caches, with their prefix.
     """
     wanted: dict[str, Aspects] = {}
+    more: Aspects = {
+        **({KEY: ecr.kms_key} if ecr.kms_key else {}),
+        **({TAGS: dict(ecr.tags)} if ecr.tags else {}),
+    }
     if caller.own and ecr.blob_mounting:
         wanted[ACCOUNT] = {MOUNTING: True}
     if caller.own and ecr.template:
@@ -120,6 +133,8 @@ def wanted_resources(
             LIFECYCLE: None,
             POLICY: policy,
             APPLIED: [CREATE_ON_PUSH],
+            **({ROLE: ecr.template_role} if ecr.template_role else {}),
+            **more,
         }
     for runs, names in ((False, bases), (True, functions)):
         for name in names:
@@ -129,9 +144,11 @@ def wanted_resources(
                 SCAN: ecr.scan_on_push,
                 LIFECYCLE: None,
                 POLICY: policy,
+                **more,
             }
     for name in caches:
-        wanted[name] = {MUTABILITY: MUTABLE, SCAN: False, LIFECYCLE: _lifecycle(ecr), POLICY: []}
+        lifecycle = _lifecycle(ecr)
+        wanted[name] = {MUTABILITY: MUTABLE, SCAN: False, LIFECYCLE: lifecycle, POLICY: [], **more}
     return wanted
 
 
@@ -142,19 +159,33 @@ def changes(wanted: Mapping[str, Aspects], seen: Mapping[str, Aspects | None]) -
     )
 
 
+def fixed(wanted: Mapping[str, Aspects], seen: Mapping[str, Aspects | None]) -> tuple[SettingChange, ...]:
+    """Return the differences that cannot be changed: the keys of repositories that exist."""
+    return tuple(
+        SettingChange(resource=name, aspect=KEY, was=found.get(KEY), will=aspects[KEY])
+        for name, aspects in wanted.items()
+        if SCAN in aspects and KEY in aspects and (found := seen.get(name)) and found.get(KEY) != aspects[KEY]
+    )
+
+
 def _changes(name: str, wanted: Aspects, seen: Aspects | None) -> Iterator[SettingChange]:
     if seen is None and SCAN in wanted:  # a repository; a template is created with its first aspect
-        made = {aspect: wanted[aspect] for aspect in (MUTABILITY, SCAN)}
+        made = {aspect: wanted[aspect] for aspect in (MUTABILITY, SCAN, KEY, TAGS) if aspect in wanted}
         yield SettingChange(resource=name, aspect=EXISTENCE, was=None, will=made)
         seen = {**made, LIFECYCLE: None, POLICY: None}
     for aspect, value in wanted.items():
+        if aspect == KEY and SCAN in wanted:  # for good; see `fixed`
+            continue
         was = seen.get(aspect) if seen else None
         will = value
         if aspect == POLICY:
             will = merged(was, as_list(value))
         elif aspect == APPLIED:
             will = sorted({*as_texts(was), *as_texts(value)})
-        if canonical(was) != canonical(will):
+        elif aspect == TAGS:
+            will = {**as_table(was), **as_table(value)}
+        same = was == will if aspect == TAGS else canonical(was) == canonical(will)
+        if not same:
             yield SettingChange(resource=name, aspect=aspect, was=was, will=will)
 
 
@@ -256,8 +287,10 @@ def _without_partition(principals: Json) -> Json:
 
 def shown(aspect: str, value: Json) -> str:
     """Format a value for people."""
-    if value is None or value == []:
+    if value is None or value in ([], {}):
         return "none"
+    if aspect == TAGS:
+        return ", ".join(f"{name}={each}" for name, each in sorted(as_table(value).items()))
     if aspect == MUTABILITY:
         mutability = as_table(value)
         return " except ".join(
@@ -270,7 +303,7 @@ def shown(aspect: str, value: Json) -> str:
         return "; ".join(_shown_statement(as_table(each)) for each in statements)
     if isinstance(value, bool):
         return "on" if value else "off"
-    return ", ".join(as_texts(value))
+    return value if isinstance(value, str) else ", ".join(as_texts(value))
 
 
 def _shown_rule(rule: JsonTable) -> str:

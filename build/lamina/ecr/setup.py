@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from itertools import groupby
 
 from lamina.aws.clients import CONNECTIONS
@@ -11,23 +13,27 @@ from lamina.ecr.desired import (
     ACCOUNT,
     APPLIED,
     EXISTENCE,
+    KEY,
     LIFECYCLE,
     MOUNTING,
     MUTABILITY,
     POLICY,
+    ROLE,
     SCAN,
+    TAGS,
     TEMPLATE,
     Aspects,
     EcrCaller,
     Provision,
     SettingChange,
     changes,
+    fixed,
     wanted_resources,
 )
 from lamina.errors import ConfigError, LaminaError, Problem, RegistryError
 from lamina.flow.cache import read_policy
 from lamina.flow.session import Session
-from lamina.json_data import as_table, as_texts
+from lamina.json_data import Json, as_table, as_texts
 from lamina.parallel import gather
 from lamina.registries.ecr import EcrRegistry
 
@@ -40,16 +46,21 @@ def plan_setup(session: Session) -> Provision:
         RegistryError: the registry is not ECR, or it does not answer.
     """
     caller, wanted = desired(session)
+    seen = _current(_registry(session).setup, wanted)
+    for_good = fixed(wanted, seen)
     return Provision(
-        changes=changes(wanted, _current(_registry(session).setup, wanted)),
+        changes=changes(wanted, seen),
         resources=tuple(wanted),
         caller=caller,
-        notes=tuple(_notes(caller)),
+        notes=(*_notes(caller), *_other_keys(for_good)),
+        fixed=for_good,
     )
 
 
 def desired(session: Session) -> tuple[EcrCaller, Mapping[str, Aspects]]:
-    """Return the caller, and what the registry should be. AWS is asked only who the caller is.
+    """Return the caller, and what the registry should be.
+
+    AWS is asked only who the caller is, and which key the alias in ``kms-key`` names.
 
     Raises as `plan_setup` does.
     """
@@ -70,8 +81,11 @@ def desired(session: Session) -> tuple[EcrCaller, Mapping[str, Aspects]]:
         for kind in ("base", "lambda")
     )
     caches = dict.fromkeys(registry.inventory.full(policy.name(each)) for each in names.values())
+    ecr = session.project.ecr
+    if ecr.kms_key and ":key/" not in ecr.kms_key:
+        ecr = replace(ecr, kms_key=registry.setup.key(ecr.kms_key))
     wanted = wanted_resources(
-        session.project.ecr,
+        ecr,
         caller,
         bases=bases,
         functions=functions,
@@ -86,7 +100,10 @@ def apply(session: Session, provision: Provision) -> tuple[Problem, ...]:
     by_resource = [tuple(those) for _, those in groupby(provision.changes, lambda each: each.resource)]
     found = gather(lambda those: _apply(setup, those), by_resource, threads=CONNECTIONS)
     problems = [each for problems in found for each in problems]
-    return tuple(problems) or tuple(_stubborn(plan_setup(session).changes))
+    if problems:
+        return tuple(problems)
+    left = plan_setup(session)
+    return tuple(_stubborn((*left.changes, *(each for each in left.fixed if each not in provision.fixed))))
 
 
 def _apply(setup: EcrSetup, those: Iterable[SettingChange]) -> tuple[Problem, ...]:
@@ -106,7 +123,14 @@ def _apply(setup: EcrSetup, those: Iterable[SettingChange]) -> tuple[Problem, ..
 def _apply_one(setup: EcrSetup, change: SettingChange) -> None:
     name, will = change.resource, change.will
     if change.aspect == EXISTENCE:
-        setup.create(name, *_mutability(as_table(will)), scan=bool(as_table(will)[SCAN]))
+        made = as_table(will)
+        setup.create(
+            name,
+            *_mutability(made),
+            scan=bool(made[SCAN]),
+            key=_text(made.get(KEY)),
+            tags=_tags(made.get(TAGS)),
+        )
     elif change.aspect == MUTABILITY:
         setup.set_mutability(name, *_mutability({MUTABILITY: will}))
     elif change.aspect == SCAN:
@@ -115,6 +139,11 @@ def _apply_one(setup: EcrSetup, change: SettingChange) -> None:
         setup.set_lifecycle(name, as_table(will) or None)
     elif change.aspect == POLICY:
         setup.set_policy(name, as_table(will) or None)
+    elif change.aspect == TAGS:
+        was = as_table(change.was)
+        tags = {tag: value for tag, value in _tags(will).items() if was.get(tag) != value}
+        if found := setup.repository(name):
+            setup.add_tags(found.arn, tags)
     elif change.aspect == MOUNTING:
         setup.set_mounting()
 
@@ -123,7 +152,8 @@ def _apply_template(setup: EcrSetup, those: tuple[SettingChange, ...]) -> None:
     """Write a creation template as a whole; aspects without a change keep their current value."""
     prefix = those[0].resource.removeprefix(TEMPLATE)
     found = setup.template(prefix)
-    aspects = {**(_template_aspects(found or TemplateFacts())), **{each.aspect: each.will for each in those}}
+    changed = {each.aspect: each.will for each in those}
+    aspects = {**_template_aspects(found or TemplateFacts()), **changed}
     mutability, exclusions = _mutability(aspects)
     facts = TemplateFacts(
         mutability=mutability,
@@ -131,6 +161,9 @@ def _apply_template(setup: EcrSetup, those: tuple[SettingChange, ...]) -> None:
         lifecycle=as_table(aspects[LIFECYCLE]) or None,
         policy=as_table(aspects[POLICY]) or None,
         applied=as_texts(aspects[APPLIED]),
+        key=_text(changed.get(KEY)),
+        tags=_tags(changed.get(TAGS)),
+        role=_text(changed.get(ROLE)),
     )
     setup.set_template(prefix, facts, exists=found is not None)
 
@@ -138,6 +171,14 @@ def _apply_template(setup: EcrSetup, those: tuple[SettingChange, ...]) -> None:
 def _mutability(aspects: Aspects) -> tuple[str, tuple[str, ...]]:
     value = as_table(aspects[MUTABILITY])
     return str(value["mode"]), as_texts(value["except"])
+
+
+def _text(value: Json) -> str | None:
+    return None if value is None else str(value)
+
+
+def _tags(value: Json) -> Mapping[str, str]:
+    return {name: str(each) for name, each in as_table(value).items()}
 
 
 def _stubborn(left: Iterable[SettingChange]) -> Iterator[Problem]:
@@ -151,12 +192,16 @@ def _stubborn(left: Iterable[SettingChange]) -> Iterator[Problem]:
     )
 
 
-def _current(setup: EcrSetup, names: Iterable[str]) -> Mapping[str, Aspects | None]:
+def _current(setup: EcrSetup, wanted: Mapping[str, Aspects]) -> Mapping[str, Aspects | None]:
     """Read the current aspects of every resource, many at once; None for one that does not exist."""
-    return dict(gather(lambda name: (name, _aspects(setup, name)), names, threads=CONNECTIONS))
+    return dict(
+        gather(
+            lambda name: (name, _aspects(setup, name, tags=TAGS in wanted[name])), wanted, threads=CONNECTIONS
+        )
+    )
 
 
-def _aspects(setup: EcrSetup, name: str) -> Aspects | None:
+def _aspects(setup: EcrSetup, name: str, *, tags: bool) -> Aspects | None:
     if name == ACCOUNT:
         return {MOUNTING: setup.mounting()}
     if name.startswith(TEMPLATE):
@@ -170,6 +215,8 @@ def _aspects(setup: EcrSetup, name: str) -> Aspects | None:
         SCAN: found.scan,
         LIFECYCLE: found.lifecycle,
         POLICY: found.policy,
+        KEY: found.key,
+        **({TAGS: setup.tags(found.arn)} if tags else {}),
     }
 
 
@@ -179,6 +226,9 @@ def _template_aspects(found: TemplateFacts) -> Aspects:
         LIFECYCLE: found.lifecycle,
         POLICY: found.policy,
         APPLIED: list(found.applied),
+        KEY: found.key,
+        TAGS: found.tags,
+        ROLE: found.role,
     }
 
 
@@ -205,6 +255,20 @@ def _check_template(session: Session, repositories: Mapping[str, str]) -> None:
         )
         for _ in outside[:1]
     )
+
+
+def _other_keys(differences: Iterable[SettingChange]) -> Iterator[Problem]:
+    """Yield a note for each key that repositories have in place of the configured one."""
+    found: dict[str, list[SettingChange]] = defaultdict(list)
+    for each in differences:
+        found[str(each.was or "a key of ECR (AES-256)")].append(each)
+    for key, those in found.items():
+        names = ", ".join(each.resource for each in those)
+        yield Problem(
+            what=f"encrypted with {key}, which cannot be changed: {names}",
+            allowed=str(those[0].will),
+            hint="leave it so, or delete the repository with its images and run again: invoke ecr.setup",
+        )
 
 
 def _notes(caller: EcrCaller) -> Iterator[Problem]:

@@ -22,7 +22,8 @@ def show_setup(screen: Screen, provision: Provision) -> None:
     registry = f"account {caller.registry}, {caller.region}"
     count = len(provision.resources)
     if not provision.changes:
-        screen.say(f"nothing to change: {count} resources in {registry} are as they should be")
+        right = f"{count - len(provision.fixed)} of {count}" if provision.fixed else f"{count}"
+        screen.say(f"nothing to change: {right} resources in {registry} are as they should be")
         return
     rows = ((each.resource, each.aspect, each.before, each.after, each.why) for each in provision.changes)
     screen.rows(("resource", "aspect", "is", "to be", "why"), rows, wide="to be")

@@ -10,10 +10,13 @@ from collections.abc import Callable, Mapping
 from lamina.ecr.desired import (
     ACCOUNT,
     APPLIED,
+    KEY,
     LIFECYCLE,
     MUTABILITY,
     POLICY,
+    ROLE,
     SCAN,
+    TAGS,
     TEMPLATE,
     Aspects,
     merged,
@@ -67,6 +70,8 @@ def _repository(name: str, aspects: Aspects) -> JsonDocument:
         "ImageTagMutability": as_table(aspects[MUTABILITY])["mode"],
         **_filters(aspects),
         "ImageScanningConfiguration": {"ScanOnPush": aspects[SCAN]},
+        **_encryption(aspects),
+        **({"Tags": _tag_list(aspects)} if TAGS in aspects else {}),
         **({"LifecyclePolicy": {"LifecyclePolicyText": json.dumps(lifecycle)}} if lifecycle else {}),
         **({"RepositoryPolicyText": policy} if policy else {}),
     }
@@ -80,7 +85,20 @@ def _template(name: str, aspects: Aspects) -> JsonDocument:
         "ImageTagMutability": as_table(aspects[MUTABILITY])["mode"],
         **_filters(aspects),
         **({"RepositoryPolicy": json.dumps(policy)} if policy else {}),
+        **_encryption(aspects),
+        **({"ResourceTags": _tag_list(aspects)} if TAGS in aspects else {}),
+        **({"CustomRoleArn": aspects[ROLE]} if ROLE in aspects else {}),
     }
+
+
+def _encryption(aspects: Aspects) -> JsonDocument:
+    if KEY not in aspects:
+        return {}
+    return {"EncryptionConfiguration": {"EncryptionType": "KMS", "KmsKey": aspects[KEY]}}
+
+
+def _tag_list(aspects: Aspects) -> list[Json]:
+    return [{"Key": name, "Value": value} for name, value in as_table(aspects[TAGS]).items()]
 
 
 def _filters(aspects: Aspects) -> JsonDocument:
@@ -102,18 +120,24 @@ def as_terraform(wanted: Resources) -> JsonDocument:
             "image_tag_mutability": as_table(aspects[MUTABILITY])["mode"],
             **({"image_tag_mutability_exclusion_filter": excluded} if excluded else {}),
         }
+        if KEY in aspects:
+            settings["encryption_configuration"] = {"encryption_type": "KMS", "kms_key": aspects[KEY]}
+        tags = as_table(aspects.get(TAGS))
         if name.startswith(TEMPLATE):
             kinds.setdefault("aws_ecr_repository_creation_template", {})[label] = {
                 "prefix": name.removeprefix(TEMPLATE),
                 "applied_for": list(as_texts(aspects[APPLIED])),
                 **settings,
                 **({"repository_policy": _text(policy)} if policy else {}),
+                **({"resource_tags": tags} if tags else {}),
+                **({"custom_role_arn": aspects[ROLE]} if ROLE in aspects else {}),
             }
             continue
         kinds.setdefault("aws_ecr_repository", {})[label] = {
             "name": name,
             **settings,
             "image_scanning_configuration": {"scan_on_push": aspects[SCAN]},
+            **({"tags": tags} if tags else {}),
             "lifecycle": {"prevent_destroy": True},
         }
         repository = f"${{aws_ecr_repository.{label}.name}}"

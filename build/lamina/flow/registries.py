@@ -155,6 +155,8 @@ class Registries:
             region=project.ecr.region,
             host=project.ecr.host,
             prefix=project.settings.registry.partition("/")[2],
+            kms_key=project.ecr.kms_key,
+            tags=project.ecr.tags,
         )
         registry = ecr_registry(
             self._runner,

@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING
 
 from lamina.aws.clients import CONNECTIONS, Access, Clients, boto_clients
 from lamina.aws.ecr_policies import registry_owner
-from lamina.aws.ecr_settings import EcrSetup, mutability_parameters
+from lamina.aws.ecr_settings import EcrSetup, creation_parameters
 from lamina.aws.errors import aws_errors, create_command
 from lamina.files import cache_home
 from lamina.parallel import gather
@@ -158,9 +158,9 @@ class EcrRegistry:
         return tuple(missing)
 
     def create_repository(self, name: str) -> None:
-        """See `Registry.create_repository`. The tags' mutability is that of the settings."""
-        full = self._full(name)
-        options = mutability_parameters(self._settings.mutability, self._settings.exclusions)
+        """See `Registry.create_repository`. Mutability, key and tags are those of the settings."""
+        full, given = self._full(name), self._settings
+        options = creation_parameters(given.mutability, given.exclusions, given.kms_key, dict(given.tags))
         owner = registry_owner(self._settings.account)
         with aws_errors(full):
             client = self._clients("ecr")

@@ -43,7 +43,7 @@ class EcrSettings:
     """The project's settings of ECR; None leaves a value to AWS' own chain.
 
     host: a registry host to use instead of AWS' own (a test double, a proxy). prefix: path before every
-    repository name. mutability, exclusions: for repositories created by a push; exclusions are tag patterns.
+    repository name. All others: for repositories created by a push; exclusions are tag patterns.
     """
 
     account: str | None = None
@@ -53,6 +53,8 @@ class EcrSettings:
     prefix: str = ""
     mutability: Mutability = "MUTABLE"
     exclusions: tuple[str, ...] = ()
+    kms_key: str | None = None
+    tags: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

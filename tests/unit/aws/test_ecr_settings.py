@@ -9,7 +9,7 @@ import pytest
 from botocore.stub import Stubber
 
 from lamina.aws.ecr_settings import EcrSetup, Identity, RepositoryFacts, TemplateFacts
-from lamina.errors import RegistryError
+from lamina.errors import AwsError, RegistryError
 from lamina.registries.ecr_inventory import EcrInventory
 
 THEIRS = "999999999999"
@@ -25,7 +25,9 @@ class Aws:
 
     def __init__(self, region: str = "eu-west-1") -> None:
         keys = {"aws_access_key_id": "x", "aws_secret_access_key": "y"}
-        self.clients = {name: boto3.client(name, region_name=region, **keys) for name in ("ecr", "sts")}
+        self.clients = {
+            name: boto3.client(name, region_name=region, **keys) for name in ("ecr", "kms", "sts")
+        }
         self.stubs = {name: Stubber(client) for name, client in self.clients.items()}
         for stub in self.stubs.values():
             stub.activate()
@@ -162,6 +164,67 @@ def test_a_template_is_made_and_made_another(aws: Aws, setup: EcrSetup) -> None:
     setup.set_template("team", facts, exists=False)
     setup.set_template("team", facts, exists=True)
     assert setup.template("team") == facts
+
+
+# --- key and tags ---------------------------------------------------------------------------------------
+
+ARN = f"arn:aws:ecr:eu-west-1:{THEIRS}:repository/{NAME}"
+CMK = f"arn:aws:kms:eu-west-1:{THEIRS}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+ENCRYPTED = {"encryptionConfiguration": {"encryptionType": "KMS", "kmsKey": CMK}}
+TAGS = [{"Key": "team", "Value": "data"}]
+
+
+def test_a_repository_is_created_with_key_and_tags_and_read_with_them(aws: Aws, setup: EcrSetup) -> None:
+    given = {"imageTagMutability": "MUTABLE", "imageScanningConfiguration": {"scanOnPush": False}}
+    aws.will("create_repository", {}, {**OF, **given, **ENCRYPTED, "tags": TAGS})
+    told = {"repositoryName": NAME, "repositoryArn": ARN, **ENCRYPTED}
+    aws.will(
+        "describe_repositories", {"repositories": [told]}, {"registryId": THEIRS, "repositoryNames": [NAME]}
+    )
+    aws.refuses("get_lifecycle_policy", "LifecyclePolicyNotFoundException")
+    aws.refuses("get_repository_policy", "RepositoryPolicyNotFoundException")
+    aws.will("list_tags_for_resource", {"tags": TAGS}, {"resourceArn": ARN})
+    aws.will("tag_resource", {}, {"resourceArn": ARN, "tags": [{"Key": "stage", "Value": "dev"}]})
+
+    setup.create(NAME, "MUTABLE", (), scan=False, key=CMK, tags={"team": "data"})
+    found = setup.repository(NAME)
+
+    assert found is not None
+    assert (found.arn, found.key) == (ARN, CMK)
+    assert setup.tags(found.arn) == {"team": "data"}
+    setup.add_tags(found.arn, {"stage": "dev"})
+
+
+def test_an_alias_is_the_key_that_it_names(aws: Aws, setup: EcrSetup) -> None:
+    told = {"KeyMetadata": {"KeyId": "1234abcd-12ab-34cd-56ef-1234567890ab", "Arn": CMK}}
+    aws.stubs["kms"].add_response("describe_key", told, {"KeyId": "alias/images"})
+    aws.stubs["kms"].add_client_error("describe_key", "NotFoundException", "Alias alias/image is not found.")
+
+    assert setup.key("alias/images") == CMK
+    with pytest.raises(AwsError, match="Alias alias/image is not found"):
+        setup.key("alias/image")
+
+
+def test_a_template_has_key_tags_and_role_and_keeps_those_that_are_not_changed(
+    aws: Aws, setup: EcrSetup
+) -> None:
+    role = f"arn:aws:iam::{THEIRS}:role/creator"
+    facts = TemplateFacts(applied=("CREATE_ON_PUSH",), key=CMK, tags={"team": "data"}, role=role)
+    given = {"prefix": "team", "appliedFor": ["CREATE_ON_PUSH"], "imageTagMutability": "MUTABLE"}
+    more = {**ENCRYPTED, "resourceTags": TAGS, "customRoleArn": role}
+    described = {"description": "made by lamina ecr.setup"}
+    aws.will("create_repository_creation_template", {}, {**given, **more, **described})
+    aws.will(
+        "describe_repository_creation_templates",
+        {"repositoryCreationTemplates": [{**given, **more}]},
+        {"prefixes": ["team"]},
+    )
+    emptied = {"lifecyclePolicy": "", "repositoryPolicy": ""}
+    aws.will("update_repository_creation_template", {}, {**given, **emptied})
+
+    setup.set_template("team", facts, exists=False)
+    assert setup.template("team") == facts
+    setup.set_template("team", TemplateFacts(applied=("CREATE_ON_PUSH",)), exists=True)
 
 
 # --- what repositories hold -----------------------------------------------------------------------------

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from lamina.declare.accounts import AwsAccount, Ecr, Retention, account_of
+from lamina.declare.config import load_project
 from lamina.errors import ConfigError
 
 from ..conftest import RUNTIME, Repo
@@ -30,6 +31,9 @@ untagged-days = 3
 cache-days = 7
 readers = ["210987654321", "arn:aws-cn:iam::210987654321:role/ci"]
 template = "team"
+template-role = "{ROLE}"
+kms-key = "alias/images"
+tags = {{ team = "data", cost-center = 42 }}
 
 [tool.lamina.gc]
 keep-last = 5
@@ -52,6 +56,9 @@ accounts = ["210987654321"]
         cache_days=7,
         readers=("210987654321", "arn:aws-cn:iam::210987654321:role/ci"),
         template="team",
+        template_role=ROLE,
+        kms_key="alias/images",
+        tags=(("cost-center", "42"), ("team", "data")),
     )
     places = (AwsAccount(region="eu-west-1"), AwsAccount(region="us-gov-west-1", role=ROLE), AwsAccount())
     assert project.retention == Retention(
@@ -82,6 +89,14 @@ def test_no_accounts_are_not_the_same_as_none_declared(repo: Repo) -> None:
         ('readers = ["arn:aws:iam::1:role/x"]', "3: 'arn:aws:iam::1:role/x'"),
         ('readers = [{ AWS = "123456789012" }]', "3: {'AWS': '123456789012'}"),
         ('template = "Team/"', "3: 'Team/'"),
+        ('template-role = "creator"', "3: 'creator'"),
+        ('kms-key = "images"', "3: 'images' is not a KMS key"),
+        ('kms-key = "arn:aws:s3:::images"', "3: 'arn:aws:s3:::images'"),
+        ('tags = ["team"]', "3: tool.lamina.ecr.tags is ['team']"),
+        ('tags = { "aws:team" = "data" }', "3: 'aws:team' = 'data' is not a tag"),
+        ('tags = { team = "a, b" }', "3: 'team' = 'a, b' is not a tag"),
+        ("tags = { team = { name = 1 } }", "3: tool.lamina.ecr.tags.team must be a string"),
+        ('template = "team"\nkms-key = "alias/a"', "3: template and kms-key without template-role"),
         ("scan-on-psuh = true", "3: unknown key tool.lamina.ecr.scan-on-psuh; did you mean scan-on-push?"),
         ("[tool.lamina.gc]\nkeep-last = 0", "4: keep-last is 0"),
         ("[tool.lamina.gc]\ndays = -1", "4: days is -1"),
@@ -120,3 +135,32 @@ def test_services_that_may_use_images_are_chosen_by_name(repo: Repo) -> None:
     repo.config('[tool.lamina.gc]\nservices = ["ecs", "eks"]\n')
     with pytest.raises(ConfigError, match="'eks' is not a service that can be asked"):
         repo.project()
+
+
+def test_a_stack_has_its_own_key_and_adds_tags(repo: Repo) -> None:
+    repo.image("app", f"FROM {RUNTIME}")
+    repo.config(
+        """
+[tool.lamina.ecr]
+kms-key = "alias/dev"
+tags = { team = "data", stage = "dev" }
+
+[tool.lamina.stacks.prod.ecr]
+kms-key = "alias/prod"
+tags = { stage = "prod" }
+"""
+    )
+
+    ecr = load_project(repo.root, env={"LAMINA_STACK": "prod"}).ecr
+
+    assert (ecr.kms_key, dict(ecr.tags)) == ("alias/prod", {"team": "data", "stage": "prod"})
+
+
+def test_a_tag_too_many_is_reported(repo: Repo) -> None:
+    repo.image("app", f"FROM {RUNTIME}")
+    tags = ", ".join(f'tag-{number} = "x"' for number in range(51))
+    repo.config(f"\n[tool.lamina.ecr]\ntags = {{ {tags} }}\n")
+
+    (told,) = refusals(repo)
+
+    assert told.startswith("pyproject.toml:3: 51 tags")

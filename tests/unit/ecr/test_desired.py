@@ -11,21 +11,26 @@ from lamina.ecr.desired import (
     APPLIED,
     EXISTENCE,
     IMMUTABLE,
+    KEY,
     LIFECYCLE,
     MOUNTING,
     MUTABILITY,
     MUTABLE,
     POLICY,
+    ROLE,
     SCAN,
+    TAGS,
     EcrCaller,
     SettingChange,
     canonical,
     changes,
+    fixed,
     merged,
     wanted_resources,
 )
 
 HERE = EcrCaller(partition="aws", account="123456789012", registry="123456789012", region="eu-west-1")
+CMK = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 BASE, FUNCTION, CACHE = "team/base-dev", "team/app-dev", "team/app-dev-cache"
 ALL = {"bases": [BASE], "functions": [FUNCTION], "caches": [CACHE]}
 LAMBDA_ITSELF = {  # as Lambda adds it when a function is created
@@ -49,7 +54,13 @@ def applied(seen: dict[str, Any], found: tuple[SettingChange, ...]) -> dict[str,
 
 
 @pytest.mark.parametrize(
-    "ecr", [Ecr(), Ecr(readers=("210987654321",), template="team"), Ecr(scan_on_push=False)]
+    "ecr",
+    [
+        Ecr(),
+        Ecr(readers=("210987654321",), template="team"),
+        Ecr(scan_on_push=False),
+        Ecr(kms_key=CMK, tags=(("team", "data"),), template="team", template_role="arn:aws:iam::1:role/x"),
+    ],
 )
 def test_an_empty_account_becomes_what_is_wanted_and_stays_so(ecr: Ecr) -> None:
     wanted = wanted_resources(ecr, HERE, **ALL)
@@ -212,3 +223,62 @@ def test_a_template_keeps_what_else_it_is_for() -> None:
 
     assert policy.aspect == POLICY
     assert applies.will == ["CREATE_ON_PUSH", "PULL_THROUGH_CACHE"]
+
+
+# --- key and tags ---------------------------------------------------------------------------------------
+
+
+def of_one(ecr: Ecr, **seen: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a single repository is to be, and is, apart from what differs."""
+    wanted = dict(wanted_resources(ecr, HERE, bases=[BASE], functions=[], caches=[]))
+    del wanted[ACCOUNT]
+    return wanted, {BASE: {**wanted[BASE], POLICY: None, **seen}}
+
+
+def test_a_key_and_tags_are_given_at_the_creation() -> None:
+    wanted, _ = of_one(Ecr(kms_key=CMK, tags=(("team", "data"),)))
+
+    (found,) = changes(wanted, {BASE: None})
+
+    assert found.aspect == EXISTENCE
+    assert (found.will[KEY], found.will[TAGS]) == (CMK, {"team": "data"})
+    assert found.after.endswith(f"; KMS key: {CMK}; tags: team=data")
+    assert fixed(wanted, {BASE: None}) == ()
+
+
+@pytest.mark.parametrize("was", [None, CMK.replace("1234abcd", "00000000")])
+def test_the_key_of_a_repository_that_exists_is_told_and_never_changed(was: str | None) -> None:
+    wanted, seen = of_one(Ecr(kms_key=CMK), **{KEY: was})
+
+    assert changes(wanted, seen) == ()
+    assert fixed(wanted, seen) == (SettingChange(resource=BASE, aspect=KEY, was=was, will=CMK),)
+
+
+def test_the_key_of_a_repository_is_its_own_matter_without_a_key_in_the_configuration() -> None:
+    wanted, seen = of_one(Ecr(), **{KEY: CMK})
+
+    assert (changes(wanted, seen), fixed(wanted, seen)) == ((), ())
+
+
+def test_tags_of_others_stay_and_case_counts() -> None:
+    wanted, seen = of_one(Ecr(tags=(("Team", "data"),)), **{TAGS: {"team": "data", "stage": "dev"}})
+
+    (found,) = changes(wanted, seen)
+
+    assert found.will == {"team": "data", "stage": "dev", "Team": "data"}
+    assert (found.before, found.after) == ("stage=dev, team=data", "Team=data, stage=dev, team=data")
+    seen[BASE][TAGS] = dict(reversed(found.will.items()))
+    assert changes(wanted, seen) == ()
+
+
+def test_a_template_gets_another_key_and_its_role() -> None:
+    role = "arn:aws:iam::123456789012:role/creator"
+    ecr = Ecr(kms_key=CMK, template="team", template_role=role)
+    wanted = wanted_resources(ecr, HERE, bases=[], functions=[], caches=[])
+    seen = {ACCOUNT: {MOUNTING: True}, "template team": {**wanted["template team"], KEY: None, ROLE: None}}
+    seen["template team"][POLICY] = merged(None, wanted["template team"][POLICY])
+
+    found = changes(wanted, seen)
+
+    assert {each.aspect: each.will for each in found} == {KEY: CMK, ROLE: role}
+    assert fixed(wanted, seen) == ()

@@ -24,7 +24,16 @@ def wanted(ecr: Ecr, **more: Any) -> Mapping[str, Aspects]:
     return wanted_resources(ecr, HERE, **names)
 
 
-EVERYTHING = [Ecr(), Ecr(readers=("210987654321",), template="team"), Ecr(template="ROOT"), Ecr(cache_days=9)]
+CMK = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+CREATOR = "arn:aws:iam::123456789012:role/creator"
+TAGGED = Ecr(kms_key=CMK, tags=(("team", "data"),), template="team", template_role=CREATOR)
+EVERYTHING = [
+    TAGGED,
+    Ecr(),
+    Ecr(readers=("210987654321",), template="team"),
+    Ecr(template="ROOT"),
+    Ecr(cache_days=9),
+]
 
 
 @pytest.mark.parametrize("ecr", EVERYTHING)
@@ -94,3 +103,23 @@ def test_a_repository_that_begins_with_a_digit_has_a_name_in_terraform() -> None
 
     labels = [label for some in made.values() for label in some]
     assert all(re.fullmatch(r"[a-z_][a-z0-9_]*", each) for each in labels)
+
+
+def test_each_format_has_the_key_the_tags_and_the_role() -> None:
+    stack = json.loads(render("cloudformation", wanted(TAGGED)))["Resources"].values()
+    (template,) = (each["Properties"] for each in stack if "Prefix" in each["Properties"])
+    repositories = [each["Properties"] for each in stack if "RepositoryName" in each["Properties"]]
+    encryption, tags = {"EncryptionType": "KMS", "KmsKey": CMK}, [{"Key": "team", "Value": "data"}]
+    assert len(repositories) == 3
+    for each in (template, *repositories):
+        assert each["EncryptionConfiguration"] == encryption
+        assert each.get("Tags", each.get("ResourceTags")) == tags
+    assert template["CustomRoleArn"] == CREATOR
+
+    made = json.loads(render("terraform", wanted(TAGGED)))["resource"]
+    (planned,) = made["aws_ecr_repository_creation_template"].values()
+    assert (planned["resource_tags"], planned["custom_role_arn"]) == ({"team": "data"}, CREATOR)
+    for each in (planned, *made["aws_ecr_repository"].values()):
+        assert each["encryption_configuration"] == {"encryption_type": "KMS", "kms_key": CMK}
+        assert each.get("tags", {"team": "data"}) == {"team": "data"}
+    assert all("tags" in each for each in made["aws_ecr_repository"].values())

@@ -249,6 +249,8 @@ def test_repositories_are_created_as_the_settings_say(open_ecr, amazon) -> None:
             "registryId": "123456789012",
             "imageTagMutability": "IMMUTABLE_WITH_EXCLUSION",
             "imageTagMutabilityExclusionFilters": [{"filterType": "WILDCARD", "filter": "stable"}],
+            "encryptionConfiguration": {"encryptionType": "KMS", "kmsKey": "alias/images"},
+            "tags": [{"Key": "team", "Value": "data"}],
         },
     )
     registry = open_ecr(
@@ -256,6 +258,8 @@ def test_repositories_are_created_as_the_settings_say(open_ecr, amazon) -> None:
         account="123456789012",
         mutability="IMMUTABLE_WITH_EXCLUSION",
         exclusions=("stable",),
+        kms_key="alias/images",
+        tags=(("team", "data"),),
     )
     registry.create_repository("app")
 
