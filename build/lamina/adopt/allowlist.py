@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from lamina.adopt.unfiltered import Unread
+from lamina.decide.unfiltered import Unread
 from lamina.declare.recipe import Recipe, SourceFiles
 from lamina.identify.context import Missing, select
 from lamina.identify.copy_sources import rooted

@@ -9,7 +9,7 @@ from pathlib import Path
 from lamina.adopt.allowlist import Reader, is_generated, make_allow_list
 from lamina.adopt.ignore_file import IgnoreFile
 from lamina.adopt.stale_rules import find_stale_rules
-from lamina.adopt.unfiltered import ContextFiles, unfiltered_files
+from lamina.decide.unfiltered import ContextFiles, unfiltered_files
 from lamina.declare.graph import Node
 from lamina.errors import ConfigError, Problem
 from lamina.files import write_atomic

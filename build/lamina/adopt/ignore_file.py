@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from lamina.adopt.allowlist import AllowList, is_generated
-from lamina.adopt.unfiltered import ContextFiles
-from lamina.decide.weight import amount
+from lamina.decide.unfiltered import ContextFiles
 from lamina.errors import Problem
 from lamina.identify.tree import shown
 
@@ -72,8 +71,3 @@ class IgnoreFile:
             where=self.path,
             hint="narrow the COPY instructions, or keep the file by hand",
         )
-
-
-def weighed(context: ContextFiles) -> str:
-    """Return a text such as ``1.2 MB in 34 files``."""
-    return f"{amount(context.size)} in {len(context.files)} files"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from lamina.adopt.adoption import Adoption
-from lamina.adopt.ignore_file import IgnoreFile, weighed
+from lamina.adopt.ignore_file import IgnoreFile
 from lamina.adopt.phases import TITLES, Check
 from lamina.adopt.proposal import ImageProposal
-from lamina.adopt.unfiltered import ContextFiles
+from lamina.decide.unfiltered import ContextFiles
 from lamina.decide.weight import amount
 from lamina.identify.tree import shown
 from lamina.json_data import Json, JsonDocument
@@ -26,8 +26,8 @@ def show_ignores(screen: Screen, files: Sequence[IgnoreFile]) -> None:
         (
             "\n".join(each.images),
             each.state,
-            weighed(each.before),
-            weighed(each.after),
+            each.before.summary,
+            each.after.summary,
             "\n".join(f"{shown(path)} {amount(size)}" for path, size in each.before.without(each.after)),
         )
         for each in files

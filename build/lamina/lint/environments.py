@@ -162,7 +162,7 @@ def _package(survey: LintInput, step: RunStep) -> PurePosixPath | None:
     if tool.get("hatch", {}).get("build") or tool.get("uv", {}).get("build-backend"):
         return None
     name = distribution(str(project.get("name", ""))).replace("-", "_")
-    files = {each.path for each in survey.whole[step.image.name]}
+    files = survey.whole[step.image.name].files
     found = [each for each in (f"src/{name}", name) if f"{each}/__init__.py" in files]
     inside = [path for path in files if found and path.startswith(f"{found[0]}/")]
     if len(found) != 1 or any(path.endswith((".pyx", ".c", ".so")) for path in inside):

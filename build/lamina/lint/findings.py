@@ -38,6 +38,7 @@ class Hit:
         hint: what to do by hand, if there is no safe fix.
         step: whether the line belongs to a build step, whose duration may be known.
         certainty: a hit that is not certain is a warning at most.
+        worth: whether fixing it saves seconds; a hit that does not is a note.
         unless: what would prove the hit wrong.
     """
 
@@ -49,6 +50,7 @@ class Hit:
     hint: str | None = None
     step: bool = False
     certainty: Certainty = "certain"
+    worth: bool = True
     unless: str | None = None
 
 

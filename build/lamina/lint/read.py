@@ -5,17 +5,15 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from lamina.decide.preflight import faults
+from lamina.decide.unfiltered import ContextFiles, unfiltered_files
 from lamina.declare.config import ImageSpec, Project
 from lamina.declare.graph import find_graph
 from lamina.declare.lockfile import UV_LOCK, Lock, read_lock
-from lamina.declare.recipe import SourceFiles
 from lamina.declare.uv_lock import UnusualLockError, UvLock, read_uv_lock
 from lamina.errors import ConfigError, Problem, nearest
-from lamina.identify.context import ContextFile, select
 from lamina.identify.copy_sources import rooted
 from lamina.identify.excludes import BY_DEFAULT, DEFAULT_EXCLUDES
 from lamina.identify.facts import Facts
@@ -23,7 +21,7 @@ from lamina.identify.fingerprint import distribution
 from lamina.identify.ignore import Ignore
 from lamina.identify.image import DOCKERIGNORE, Image, identify
 from lamina.identify.runnable import Runnable, check_runnable, lay_out_images
-from lamina.identify.tree import DiskFiles, Files, TreeEntry
+from lamina.identify.tree import Files
 from lamina.identify.wildcard import is_wildcard
 from lamina.lint.survey import IdleRule, LintInput, Package
 from lamina.preflight.check import check_images
@@ -35,14 +33,6 @@ _PYPROJECT = "pyproject.toml"
 _ALIKE = 0.85
 _SHORT = 3
 """Names of this many characters or fewer may be anagrams by chance."""
-
-
-class _Unread(DiskFiles):
-    """A folder of which only names and sizes are read."""
-
-    def sha256(self, _: TreeEntry) -> str:
-        """Return an empty text: no content is read."""
-        return ""
 
 
 class Surveyor:
@@ -57,7 +47,7 @@ class Surveyor:
         self._files = files
         self._seconds_of = seconds_of
         self._facts = facts or Facts()
-        self._whole: dict[tuple[Path, Ignore], tuple[ContextFile, ...]] = {}
+        self._whole: dict[tuple[Path, Ignore], ContextFiles] = {}
 
     def survey(self, project: Project) -> LintInput:
         """Return the input of the rules. Raises ConfigError with all reasons why it cannot be read."""
@@ -106,16 +96,10 @@ class Surveyor:
             seconds_of=self._seconds_of,
         )
 
-    def _all_of(self, image: Image) -> tuple[ContextFile, ...]:
-        """Return the files that a COPY of the whole context would take."""
+    def _all_of(self, image: Image) -> ContextFiles:
         root, ignore = image.root(""), image.contexts[""].ignore
         if (root, ignore) not in self._whole:
-            recipe = image.node.recipe
-            stage = replace(
-                recipe.stages[-1], sources=(SourceFiles(line=1, instruction="COPY", paths=("/",)),)
-            )
-            everything = select(_Unread(root), replace(recipe, stages=(stage,)), ignore)
-            self._whole[root, ignore] = everything.files
+            self._whole[root, ignore] = unfiltered_files(self._files(root), ignore)
         return self._whole[root, ignore]
 
 

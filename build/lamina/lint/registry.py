@@ -149,7 +149,9 @@ def _column(hit: Hit, survey: LintInput) -> int:
 
 
 def _severity(rule: LintRule, hit: Hit) -> Severity:
-    """Return the rule's severity, lowered if the hit is not certain."""
+    """Return the rule's severity, lowered if the hit is not certain or not worth a fix."""
+    if not hit.worth:
+        return "note"
     if rule.severity == "note" or hit.certainty == "certain":
         return rule.severity
     return "warning" if hit.certainty == "likely" else "note"

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from lamina.decide.unfiltered import ContextFiles
 from lamina.declare.config import Project
 from lamina.declare.lockfile import Lock
 from lamina.declare.pip import Install
 from lamina.declare.recipe import ResolvedStage
 from lamina.declare.uv_lock import UvLock
-from lamina.identify.context import ContextFile
 from lamina.identify.fingerprint import distribution
 from lamina.identify.ignore import IgnoreRule
 from lamina.identify.image import Image
@@ -64,7 +64,7 @@ class LintInput:
     Attributes:
         images: bases first.
         packages: by image and folder.
-        whole: image -> all files that a COPY of the whole context would take.
+        whole: image -> all files that its ignore file leaves in the context.
         strays: image -> ignore files in its context that are never read.
         idle_rules: image -> rules of its ignore file that are probably misspelt.
         listings: image -> the text of each requirements file.
@@ -75,7 +75,7 @@ class LintInput:
     images: Mapping[str, Image]
     lock: Lock
     packages: Mapping[str, Mapping[str, Package]] = field(default_factory=dict)
-    whole: Mapping[str, tuple[ContextFile, ...]] = field(default_factory=dict)
+    whole: Mapping[str, ContextFiles] = field(default_factory=dict)
     strays: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     idle_rules: Mapping[str, tuple[IdleRule, ...]] = field(default_factory=dict)
     listings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from lamina.adopt.allowlist import HEADER, AllowList, Reader, is_generated, make_allow_list
 from lamina.adopt.stale_rules import find_stale_rules
-from lamina.adopt.unfiltered import unfiltered_files
+from lamina.decide.unfiltered import unfiltered_files
 from lamina.identify.ignore import EMPTY, Ignore
 from lamina.identify.image import read_ignore
 from lamina.identify.tree import DiskFiles

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from lamina.decide.weight import HEAVY
 from lamina.lint import exports, on_lambda, snapstart, uv_locks, weights
 from lamina.lint.registry import RULES
 
@@ -298,6 +299,16 @@ def test_a_rule_finds_its_case(packages: Repo, slug: str) -> None:
         return
 
     assert found(packages, slug) == [(case.file, case.at)]
+
+
+def test_a_missing_ignore_file_is_a_warning_only_where_it_costs_seconds(packages: Repo) -> None:
+    packages.image("app", f"FROM {RUNTIME}", "COPY src /a")
+
+    assert [each.severity for each in look(packages) if each.rule == "LAM401"] == ["note"]
+
+    with (packages.root / "src/model.bin").open("wb") as file:
+        file.truncate(HEAVY + 1)
+    assert [each.severity for each in look(packages) if each.rule == "LAM401"] == ["warning"]
 
 
 @pytest.mark.parametrize(

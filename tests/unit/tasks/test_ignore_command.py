@@ -48,6 +48,23 @@ def test_what_the_default_excludes_keep_out_is_not_counted(
     assert {each["path"] for each in image["drops"]} == {each["path"] for each in before["drops"]}
 
 
+def test_lint_init_and_ignore_count_the_same_files(app: Repo, lamina: Command, capsys: Capture) -> None:
+    app.write("data/deep/one.csv", b"x" * 1000)
+    (app.root / "data/link").symlink_to("deep")
+    (app.root / "empty").mkdir()
+
+    assert lamina("ignore", "--json") == 0
+    (image,) = json.loads(capsys.readouterr().out)["images"]
+    assert lamina("init", "--json") == 0
+    found = json.loads(capsys.readouterr().out)["context_bytes"]
+    assert (found["before"], found["after"]) == (image["before"]["bytes"], image["after"]["bytes"])
+    assert lamina("ignore") == 0
+    size = f"{image['before']['bytes'] / 1000:.1f} kB in {image['before']['files']} files"
+    assert size in capsys.readouterr().out
+    assert lamina("lint", "--select", "LAM401", "--notes") == 0
+    assert f"the context is {size}" in capsys.readouterr().out
+
+
 def test_a_check_names_stale_lines(app: Repo, lamina: Command, capsys: Capture) -> None:
     assert lamina("ignore", "--write") == 0
     app.write("more.py")

@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 
-from lamina.decide.weight import pick_heaviest, weigh
+from lamina.decide.weight import amount, pick_heaviest, weigh
 from lamina.identify.ignore import Folder, Ignore
 from lamina.identify.tree import Files, TreeEntry
 
@@ -42,6 +42,11 @@ class ContextFiles:
     def size(self) -> int:
         """Bytes of all files."""
         return sum(self.files.values())
+
+    @property
+    def summary(self) -> str:
+        """A text such as ``1.2 MB in 34 files``."""
+        return f"{amount(self.size)} in {len(self.files)} file{'s' * (len(self.files) != 1)}"
 
     @cached_property
     def _weighed(self) -> tuple[Mapping[str, int], Mapping[str, set[str]]]:
