@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lamina.adopt.cdk_helpers import Helper, call_through, read_helpers
-from lamina.adopt.declared import Asset, Declared, Reading, first_inside, inside
+from lamina.adopt.declared import Asset, Declared, Reading, first_inside, inside, unread_command
 from lamina.adopt.typescript import SPREAD, TsCall, calls_in, read_calls, read_constants
 from lamina.errors import Problem
 
@@ -22,6 +22,7 @@ _CONTAINERS = frozenset({"fromAsset", _DOCKER_ASSET})
 _JOINS = frozenset({"join", "resolve"})
 _DEFAULT = "linux/amd64"
 """Of a function without an architecture."""
+_NO_WORDS: list[object] = []
 _HERE = "__dirname"
 _PLATFORMS = {"ARM_64": "linux/arm64", "X86_64": "linux/amd64"}
 _IMAGE_PLATFORMS = {"LINUX_ARM64": "linux/arm64", "LINUX_AMD64": "linux/amd64"}
@@ -76,6 +77,8 @@ def read_cdk_typescript(
                 assets.append(Asset(dockerfile=made.dockerfile, where=made.where))
             else:
                 found.append(replace(made, deploys=False, elsewhere=True) if container else made)
+                if not container and _has_unread_command(each):
+                    notes.append(unread_command((*made.functions, *made.resources), made.where))
     found.sort(key=lambda each: int(each.where.rpartition(":")[2]))
     return Reading(declared=tuple(found), notes=tuple(notes), assets=tuple(assets))
 
@@ -163,6 +166,13 @@ def _image(call: TsCall, function: TsCall | None, path: str, root: Path) -> Decl
         command=_words(command),
         where=where,
     )
+
+
+def _has_unread_command(image: TsCall) -> bool:
+    """Whether the image of a function has a ``cmd`` that is not a plain list of strings."""
+    given = _object(image, 1).get("cmd", _NO_WORDS) if image.last in _IMAGES else _NO_WORDS
+    left_out = isinstance(given, TsCall) and given.name == "undefined"
+    return given != _NO_WORDS and not left_out and not _words(given)
 
 
 def _words(value: object) -> tuple[str, ...]:

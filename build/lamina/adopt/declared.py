@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,6 +59,16 @@ class Reading:
     assets: tuple[Asset, ...] = ()
     notes: tuple[Problem, ...] = ()
     unbuilt: tuple[Problem, ...] = ()
+
+
+def unread_command(functions: Collection[str], where: str) -> Problem:
+    """Return the note about the CMD of functions that is more than a plain list of strings."""
+    owner = f"function {', '.join(functions)}" if functions else "an image"
+    return Problem(
+        what=f"the cmd of {owner} is not known: it is not a plain list of strings",
+        where=where,
+        hint='add command = ["<module>.<function>"] to the function in [tool.lamina.images.<name>]',
+    )
 
 
 def inside(folder: str, path: str) -> str | None:

@@ -19,15 +19,15 @@ from lamina.errors import ConfigError, LaminaError, Problem, SelectionError
 from lamina.files import write_atomic
 from lamina.flow.plan import make_plan_only
 from lamina.flow.session import Session
-from lamina.workspace.dockerfiles import ProposedDockerfile, propose_dockerfiles
+from lamina.workspace.dockerfiles import ProposedDockerfile, WorkspaceProposal, propose_dockerfiles
 from lamina.workspace.members import read_workspace
 
 
-def missing_dockerfiles(session: Session) -> tuple[ProposedDockerfile, ...]:
+def missing_dockerfiles(session: Session) -> WorkspaceProposal:
     """Return Dockerfiles for the members of a uv workspace that have a handler and none yet."""
     workspace = read_workspace(session.root)
     if workspace is None:
-        return ()
+        return WorkspaceProposal()
     known = {spec.dockerfile_path for spec in session.project.images.values()}
     found = survey(session.root)
     deployed = {each.dockerfile for each in found.declared if each.deploys}
@@ -41,16 +41,17 @@ def write_dockerfiles(session: Session, found: Iterable[ProposedDockerfile]) -> 
         session.screen.say(f"written: {each.path}")
 
 
-def adopt(session: Session, made: tuple[ProposedDockerfile, ...] = ()) -> Adoption:
+def adopt(session: Session, members: WorkspaceProposal) -> Adoption:
     """Survey the repository and try the proposed configuration. Writes nothing and does not use the network.
 
     Args:
-        made: Dockerfiles that are proposed, and perhaps not written yet.
+        members: Dockerfiles that are proposed for members of a workspace, and perhaps not written yet.
 
     Raises:
         ConfigError: The existing configuration is invalid.
         SelectionError: There is no Dockerfile, and none is proposed.
     """
+    made = members.dockerfiles
     configured = tuple(session.project.images)
     known = {spec.dockerfile_path for spec in session.project.images.values()}
     pending = {each.path: each.text for each in made if not (session.root / each.path).is_file()}
@@ -68,6 +69,7 @@ def adopt(session: Session, made: tuple[ProposedDockerfile, ...] = ()) -> Adopti
         proposal = Proposal(images=images, platform=None, notes=_unlisted(session.root, found, listed))
     else:
         proposal = propose(session.root, found, pending)
+    proposal = replace(proposal, notes=(*proposal.notes, *members.notes))
     waiting = [each for each in proposal.images if each.dockerfile in pending]
     if waiting:
         names = ", ".join(each.name for each in waiting)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lamina.adopt.declared import Asset, Declared, Reading, first_inside, inside
+from lamina.adopt.declared import Asset, Declared, Reading, first_inside, inside, unread_command
 from lamina.errors import Problem
 
 _ASSETS = frozenset({"from_image_asset", "from_asset", "DockerImageAsset"})
@@ -58,6 +58,8 @@ def read_python_infra(content: str, path: str, root: Path) -> Reading:
                 notes.append(made)
             elif made is not None:
                 found.append(made)
+                if made.deploys and _has_unread_command(call, made):
+                    notes.append(unread_command((*made.functions, *made.resources), made.where))
     return Reading(declared=tuple(found), assets=tuple(assets), notes=tuple(notes))
 
 
@@ -124,6 +126,13 @@ def _declared(call: ast.Call, function: ast.Call | None, path: str, root: Path) 
         deploys=not container,
         elsewhere=container,
     )
+
+
+def _has_unread_command(call: ast.Call, made: Declared) -> bool:
+    """Whether an image has a ``cmd`` that is not a plain list of strings."""
+    given = next((each.value for each in call.keywords if each.arg == "cmd"), None)
+    left_out = isinstance(given, ast.Constant) and given.value is None
+    return given is not None and not left_out and not made.command and _value(given) != []
 
 
 def _says_platform(function: ast.Call, image: ast.Call) -> bool:

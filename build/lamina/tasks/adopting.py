@@ -19,9 +19,9 @@ def init(session: Session, *, write: bool) -> int:
     )
 
     proposed = missing_dockerfiles(session)
-    show_dockerfiles(session.screen, proposed)
+    show_dockerfiles(session.screen, proposed.dockerfiles)
     if write:
-        write_dockerfiles(session, proposed)
+        write_dockerfiles(session, proposed.dockerfiles)
     found = adopt(session, proposed)
     show_adoption(session.screen, found)
     written = write and found.text is not None
@@ -29,7 +29,7 @@ def init(session: Session, *, write: bool) -> int:
         session.screen.say(f"written: {write_configuration(session, found.text)}")
     documents = adoption_documents(found)
     extra = {"findings": [str(each) for each in found.findings], **gain_documents(found)}
-    extra["dockerfiles"] = dockerfile_documents(proposed)
+    extra["dockerfiles"] = dockerfile_documents(proposed.dockerfiles)
     session.screen.finish("init", ok=True, images=documents, toml=found.toml, written=written, **extra)
     return 0
 

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from lamina.errors import Problem
 from lamina.workspace.blocks import END, TASK_ROOT, copy_lines, mark, mount_lines
 from lamina.workspace.members import PYPROJECT, Member, UvWorkspace
 
@@ -53,9 +54,17 @@ class ProposedDockerfile:
     text: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkspaceProposal:
+    """The Dockerfiles to write, and notes about the members with a handler that get none."""
+
+    dockerfiles: tuple[ProposedDockerfile, ...] = ()
+    notes: tuple[Problem, ...] = ()
+
+
 def propose_dockerfiles(
     workspace: UvWorkspace, existing: Iterable[str], deployed: Collection[str]
-) -> tuple[ProposedDockerfile, ...]:
+) -> WorkspaceProposal:
     """Return Dockerfiles for members with a handler that no Dockerfile installs.
 
     A member that others require is a library, unless something in it names Lambda: ``handler`` with two
@@ -68,18 +77,34 @@ def propose_dockerfiles(
     texts = [_text(workspace.root / path) for path in existing]
     candidates = any(each.handler for each in workspace.members.values())
     required = set(_required(workspace)) if candidates else set()
-    return tuple(
-        _proposed(workspace, member, member.handler)
-        for member in workspace.members.values()
-        if member.handler
-        and member.folder != "."
-        and (
+    found: list[ProposedDockerfile] = []
+    notes: list[Problem] = []
+    for member in workspace.members.values():
+        if (
+            not member.handler
+            or member.folder == "."
+            or any(_serves(text, member) for text in texts)
+            or (workspace.root / member.folder / "Dockerfile").exists()
+        ):
+            continue
+        if (
             member.name not in required
             or f"{member.folder}/Dockerfile" in deployed
             or _names_lambda(workspace.root, member, member.handler)
-        )
-        and not any(_serves(text, member) for text in texts)
-        and not (workspace.root / member.folder / "Dockerfile").exists()
+        ):
+            found.append(_proposed(workspace, member, member.handler))
+        else:
+            notes.append(_library(member, member.handler))
+    return WorkspaceProposal(dockerfiles=tuple(found), notes=tuple(notes))
+
+
+def _library(member: Member, handler: str) -> Problem:
+    """Return the note about a member that is taken for a library."""
+    return Problem(
+        what=f"no Dockerfile is proposed for {member.name}: other members require it, and nothing in it "
+        f"names Lambda, so {handler} is not taken for a function",
+        where=f"{member.folder}/{PYPROJECT}",
+        hint=f"if it is one, write {member.folder}/Dockerfile and run invoke init again",
     )
 
 

@@ -160,6 +160,23 @@ new lambda.DockerImageFunction(this, 'Pulled', { code: lambda.DockerImageCode.fr
 """
 
 
+def test_a_cmd_that_is_not_a_plain_list_of_strings_gets_a_note(root: Path) -> None:
+    image = "lambda.DockerImageCode.fromImageAsset('cdk/lambdas/label', { cmd: %s })"
+    given = ("props.command", "[`${stage}.handler`]", "['a.b', ...rest]", "undefined", "['a.b']", "[]")
+    calls = "".join(
+        f"new lambda.DockerImageFunction(this, 'F{n}', {{ code: {image % each} }});\n"
+        for n, each in enumerate(given, start=1)
+    )
+
+    found = read_cdk_typescript(calls, "stack.ts", root)
+
+    assert len(found.declared) == len(given)
+    assert [(note.where, note.what) for note in found.notes] == [
+        (f"stack.ts:{n}", f"the cmd of function F{n} is not known: it is not a plain list of strings")
+        for n in (1, 2, 3)
+    ]
+
+
 def test_an_image_in_a_constant_is_the_one_of_the_functions_that_name_it(root: Path) -> None:
     Tree(root).write("job/Dockerfile", "FROM scratch\n")
 

@@ -381,6 +381,26 @@ def test_an_image_in_a_variable_is_the_one_of_the_functions_that_name_it(tmp_pat
     ]
 
 
+def test_a_cmd_that_is_not_a_plain_list_of_strings_gets_a_note(tmp_path: Path) -> None:
+    image = 'DockerImageCode.from_image_asset("../lambdas/label", cmd='
+    calls = (
+        f'DockerImageFunction(self, "A", code={image}CMD))\n'
+        f'DockerImageFunction(self, "B", code={image}[a.b]))\n'
+        f'DockerImageFunction(self, "C", code={image}None))\n'
+        'ecs.ContainerImage.from_asset("../lambdas/label", cmd=CMD)\n'
+    )
+
+    found = read_python_infra(calls, "infra/main.py", lambdas(tmp_path))
+
+    assert [(note.where, note.what) for note in found.notes] == [
+        (
+            f"infra/main.py:{line}",
+            f"the cmd of function {name} is not known: it is not a plain list of strings",
+        )
+        for line, name in ((1, "A"), (2, "B"))
+    ]
+
+
 def test_an_image_of_ecs_that_is_not_plain_needs_no_note(tmp_path: Path) -> None:
     found = read_python_infra("ecs.ContainerImage.from_asset(folder)\n", "infra/main.py", lambdas(tmp_path))
 

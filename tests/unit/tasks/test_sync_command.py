@@ -76,8 +76,11 @@ def test_a_library_is_proposed_only_with_a_sign_of_lambda(
 
     assert lamina("init", "--json") == 0
 
-    paths = [each["path"] for each in json.loads(capsys.readouterr().out)["dockerfiles"]]
+    document = json.loads(capsys.readouterr().out)
+    paths = [each["path"] for each in document["dockerfiles"]]
     assert ("packages/common/Dockerfile" in paths) is proposed
+    noted = [each for each in document["messages"] if "no Dockerfile is proposed for common" in str(each)]
+    assert bool(noted) is not proposed
     workspace.write(
         "template.yaml",
         "Transform: AWS::Serverless-2016-10-31\nResources:\n  Common:\n    Type: AWS::Serverless::Function\n"
