@@ -90,7 +90,7 @@ def test_another_image_that_claims_to_be_this_one_is_found(tiny: Repo, engine: T
     assert layer["instruction"].endswith(COPIED)
     assert layer["built"] != layer["found"]
     assert f"{COPIED}: built {layer['built'][:19]}, found {layer['found'][:19]}" in told
-    assert "next: invoke build-all --image lambda-tiny --force" in told
+    assert "next: python -m lamina build-all --image lambda-tiny --force" in told
 
     tiny.ok("build-all", "--image", TINY, "--force")
     assert verdicts(tiny) == dict.fromkeys(ALL, "confirmed")

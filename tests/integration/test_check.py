@@ -40,7 +40,7 @@ def test_images_that_differ_from_the_worktree_are_reported(pushed: Repo) -> None
     done = pushed.fails(1, "check", "--json")
 
     assert f"lambda-tiny-{stack_of(pushed)}:sha-" in done.told
-    assert "next: invoke build-all --push --image lambda-tiny" in done.told
+    assert "next: python -m lamina build-all --push --image lambda-tiny" in done.told
 
 
 def test_foreign_images_are_refused_with_every_reason(pushed: Repo, served: Served) -> None:

@@ -104,14 +104,14 @@ def test_a_missing_setup_is_reported_with_the_command(
     machines.projects.clear()
     done = bare.fails(8, "codebuild.build", "--create", "--json")
     assert f"there is no bucket {BUCKET}" in done.told
-    assert "run: invoke codebuild.setup" in done.told
+    assert "run: python -m lamina codebuild.setup" in done.told
 
     front.client("s3").create_bucket(
         Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
     )
     done = bare.fails(8, "codebuild.build", "--create", "--json")
     assert f"there is no CodeBuild project {PROJECT}" in done.told
-    assert "run: invoke codebuild.setup" in done.told
+    assert "run: python -m lamina codebuild.setup" in done.told
     assert bare.recorded == {}
     assert bare.ok("report", "--json").json["ok"] is True
 

@@ -197,7 +197,7 @@ def test_an_image_that_is_not_pushed_is_not_deployed(team: Repo, lambdas: Lambda
     done = team.fails(1, "deploy", "--json")
 
     assert "only pushed images are deployed" in done.told
-    assert "next: invoke build-all --push --image lambda-tiny" in done.told
+    assert "next: python -m lamina build-all --push --image lambda-tiny" in done.told
     assert lambdas.runs("one") == OLD
 
 

@@ -179,8 +179,8 @@ def test_a_moved_tag_is_noted_previewed_and_rebuilds_its_users(
 ) -> None:
     repo, stack = standing.repo, standing.repo.env["LAMINA_STACK"]
     plan = repo.ok("plan", "--json").images("reasons")
-    assert plan["lambda-two"] == [f"{standing.runtime} is not locked yet: invoke lock"]
-    assert plan["lambda-three"] == [f"{standing.tools} is not locked yet: invoke lock"]
+    assert plan["lambda-two"] == [f"{standing.runtime} is not locked yet: python -m lamina lock"]
+    assert plan["lambda-three"] == [f"{standing.tools} is not locked yet: python -m lamina lock"]
     assert not standing.lock.exists()
 
     locked = repo.ok("lock", "--json")
@@ -197,7 +197,7 @@ def test_a_moved_tag_is_noted_previewed_and_rebuilds_its_users(
     assert "newer" not in quiet.told
     noted = repo.ok("plan", "--check", "--upstream", "--json")
     moved = f"{standing.runtime} {short(old)} -> {short(new[''])}"
-    assert noted.told == f"newer runtime available: {moved}\n  next: invoke lock --refresh"
+    assert noted.told == f"newer runtime available: {moved}\n  next: python -m lamina lock --refresh"
 
     dry = repo.ok("lock", "--refresh", "--dry-run", "--json")
     assert dry.json["written"] is False
@@ -268,7 +268,7 @@ def test_an_image_missing_from_the_lock_is_not_built(standing: Standing) -> None
 
     assert f"dockerfiles/lambda-three/Dockerfile:2: {standing.tools} is not in lamina.lock" in done.told
     assert f"dockerfiles/lambda-two/Dockerfile:5: {standing.tools} is not in lamina.lock" in done.told
-    assert "next: invoke lock" in done.told
+    assert "next: python -m lamina lock" in done.told
     assert standing.lock.read_bytes() == before
     plan = repo.ok("plan", "--json")
     assert plan.images() == {"base-one": "skip", "lambda-two": "build", "lambda-three": "build"}

@@ -76,7 +76,7 @@ def test_outputs_name_the_images_that_ecr_serves(ecr: Repo, front: AwsFront, ser
     ecr.append("src/handler.py", "# edited\n")
     behind = ecr.fails(3, "outputs")
     assert "src/handler.py modified" in behind.stderr
-    assert f"invoke build-all --push --image {TINY}" in behind.stderr
+    assert f"python -m lamina build-all --push --image {TINY}" in behind.stderr
     assert "src/handler.py modified" in ask(ecr).stderr
     assert json.loads(ecr.ok("outputs", "--allow-stale").stdout)[TINY]["uri"] == uri
     later = json.loads(ecr.ok("outputs", "--plan-only").stdout)[TINY]["tag"]

@@ -92,6 +92,7 @@ def test_a_shallow_clone_says_how_to_get_the_history(tree: Repo) -> None:
 
 def test_an_unknown_revision_is_refused(tree: Repo) -> None:
     assert "--since: 'no-such' is not a commit" in tree.fails(2, "plan", "--since", "no-such").stderr
+    assert "--since: '' is not a commit" in tree.fails(2, "plan", "--since", "").stderr
 
 
 def test_a_commit_that_cannot_be_read_affects_every_image(tree: Repo) -> None:

@@ -144,7 +144,7 @@ def test_images_that_cannot_be_invoked_are_reported(tiny: Repo) -> None:
     not_built = tiny.fails(3, "smoke")
     assert "the engine: " in not_built.stderr
     assert ": lambda-tiny (sha-" in not_built.stderr
-    assert "invoke build-all --image lambda-tiny" in not_built.stderr
+    assert "python -m lamina build-all --image lambda-tiny" in not_built.stderr
     assert "no lambda image is selected" in tiny.fails(3, "smoke", "--image", "base-label").stderr
     tiny.ok("build-all")
     assert "the image has no python3" in tiny.fails(1, "smoke").stderr

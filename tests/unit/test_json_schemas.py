@@ -39,7 +39,7 @@ def test_a_plan_and_a_build_print_what_their_schemas_say(shop: Shop, capsys: Cap
 
     for content in ("def handler(event, context): return 1\n", "def handler(event, context): return 2\n"):
         shop.repo.write("embedding/handler.py", content)
-        assert images.plan(printing(shop), json=True, check=False, since=None, form="table", shards=0) == 0
+        assert images.plan(printing(shop), json=True, check=False, since=None, form="table", shards=None) == 0
         assert faults("plan", printed()) == []
         assert images.build_all(printing(shop)) == 0
         assert faults("build", printed()) == []

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lamina.affected.image import AffectedImage
-from lamina.errors import ConfigError
 from lamina.flow.session import Session
 from lamina.flow.shard import likely_seconds, shards_of
 from lamina.flow.snapshot import select
@@ -39,11 +38,7 @@ def make_batches(session: Session, images: Sequence[AffectedImage], shards: int)
 
     A shard has its part of the images that ``--shard`` selects: it does not depend on what has changed. One
     with nothing to build is left out.
-
-    Raises ConfigError for a number of shards below 1.
     """
-    if shards < 1:
-        raise ConfigError.of(f"{shards} is not a number of shards", where="--shards", allowed="1 or more")
     nodes = session.graph.nodes
     numbers = shards_of(select(session), nodes, shards)
     parts: dict[str, list[str]] = {}

@@ -18,19 +18,21 @@ from lamina.report.table import TextTable
 _TABLE = "table"
 
 
-def check_format(form: str, *, json: bool, shards: int = 0) -> None:
-    """Raise ConfigError if there is no such format, or JSON wants standard output as well.
+def check_format(form: str, *, json: bool, shards: int | None = None) -> None:
+    """Raise ConfigError for a format or a number of shards that is not one, or if JSON wants standard output.
 
-    shards: 0 if the images are not to be divided; not every format can be.
+    shards: None if the images are not to be divided; not every format can be.
     """
     known = (_TABLE, *FORMATS)
     if form not in known:
         raise ConfigError(unknown_format(form, known))
     if json and form != _TABLE:
         raise ConfigError.of(f"--json and --format {form} both want standard output", where="--json")
-    if shards and form not in SHARDED:
+    if shards is not None and form not in SHARDED:
         allowed = ", ".join(f"--format {each}" for each in SHARDED)
         raise ConfigError.of(f"--format {form} has no shards", where="--shards", allowed=allowed)
+    if shards is not None and shards < 1:
+        raise ConfigError.of(f"{shards} is not a number of shards", where="--shards", allowed="1 or more")
 
 
 def show_affected(screen: Screen, affected: Affected) -> None:

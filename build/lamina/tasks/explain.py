@@ -98,12 +98,12 @@ def diff(session: Session, *, from_: str, layers: bool, form: str, json: bool) -
     return 0
 
 
-def report(session: Session, *, run: str, last: int, list_: bool, since: str, html: str | bool) -> int:
+def report(session: Session, *, run: str, last: int, list_: bool, since: str | None, html: str | bool) -> int:
     """Report a run, all of them, or a period. html: the file of the page; True for the default one."""
     from lamina.flow.report import list_runs, report_run, write_report, write_runs
     from lamina.report import summary
 
-    if since:
+    if since is not None:
         if run or list_:
             other = "--run" if run else "--list"
             raise ConfigError.of(f"--since and {other} exclude each other", where="--since")

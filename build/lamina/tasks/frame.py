@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 _MANY_VALUES = 200_000
 """Allocations between two garbage collections. A plan of many files makes many values and no cycles, and
 searching them for cycles took a sixth of its time."""
+_INVOKE, _LAMINA = "invoke", "lamina"
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
 _TRACES = "OTEL_TRACES_EXPORTER"
 _COLLECTORS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
@@ -222,23 +223,35 @@ def _tell(
 def _rewrite(command: str) -> Callable[[str], str]:
     """Return a function that names commands as they were called, and tables as the configuration has them.
 
-    After ``lamina plan`` hints say ``lamina`` instead of ``invoke``: there may be no tasks.py. With a
-    lamina.toml, or if ``init`` would write one, they say ``[images.x]``, not ``[tool.lamina.images.x]``.
+    Texts say ``invoke plan``, and are shown with `program_name`. With a lamina.toml, or if ``init`` would
+    write one, they say ``[images.x]``, not ``[tool.lamina.images.x]``.
     """
-    is_lamina = Path(sys.argv[0]).name == "lamina"
+    program = program_name()
 
     @cache
     def is_own_file() -> bool:
         return config_file(find_root(Path.cwd()), new=command == "init") == LAMINA_TOML
 
     def rewritten(text: str) -> str:
-        if is_lamina and "invoke " in text:
-            text = _called("lamina", text)
+        if program != _INVOKE and "invoke " in text:
+            text = _called(program, text)
         if "[tool.lamina" in text and is_own_file():
             text = text.replace("[tool.lamina.", "[").replace("[tool.lamina]", LAMINA_TOML)
         return text
 
     return rewritten
+
+
+def program_name(otherwise: str = _INVOKE) -> str:
+    """Return how the program was called: ``lamina``, ``python -m lamina``, or otherwise ``invoke``.
+
+    There may be no tasks.py, so that ``invoke`` would not run.
+    """
+    called = Path(sys.argv[0])
+    if called.stem == _LAMINA:
+        return _LAMINA
+    by_module = called.name == "__main__.py" and called.parent.name == _LAMINA
+    return f"python -m {_LAMINA}" if by_module else otherwise
 
 
 def _called(program: str, text: str) -> str:

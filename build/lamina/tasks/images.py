@@ -10,10 +10,12 @@ from lamina.tasks.command import NOT_EMPTY, TABLE
 from lamina.tasks.frame import report
 
 
-def plan(session: Session, *, json: bool, check: bool, since: str | None, form: str, shards: int) -> int:
+def plan(
+    session: Session, *, json: bool, check: bool, since: str | None, form: str, shards: int | None
+) -> int:
     """Show the plan, or what changed since a commit; with ``check`` end with `NOT_EMPTY` if not empty."""
     prepare(session)
-    if since or form != TABLE or shards:
+    if since is not None or form != TABLE or shards is not None:
         return _plan_for_others(session, since, form, shards, json=json, check=check)
     found = make_plan_only(session)
     session.screen.plan(found)
@@ -22,27 +24,28 @@ def plan(session: Session, *, json: bool, check: bool, since: str | None, form: 
 
 
 def _plan_for_others(
-    session: Session, since: str | None, form: str, shards: int, *, json: bool, check: bool
+    session: Session, since: str | None, form: str, shards: int | None, *, json: bool, check: bool
 ) -> int:
     """Show affected images: those that changed since a commit, or those that the plan would build.
 
-    shards: into how many parts the Lambda images are divided; 0: none.
+    shards: into how many parts the Lambda images are divided; None: into none.
     """
     from lamina.affected.batch import make_batches
     from lamina.affected.formats import affected_documents, check_format, render, show_affected
-    from lamina.affected.since import AUTOMATIC, affected_since, planned
+    from lamina.affected.since import affected_since, planned
     from lamina.report.predict import build_seconds
 
     check_format(form, json=json, shards=shards)
-    plan = None if since else make_plan_only(session)
-    seconds = build_seconds(session.project.state)
-    found = planned(plan, seconds) if plan else affected_since(session, since or AUTOMATIC)
+    if since is None:
+        found = planned(make_plan_only(session), build_seconds(session.project.state))
+    else:
+        found = affected_since(session, since)
     session.screen.notes(found.notes)
     if form == TABLE:
         show_affected(session.screen, found)
         session.screen.finish("plan", ok=True, images=affected_documents(found.changed), since=found.revision)
     else:
-        batches = make_batches(session, found.changed, shards) if shards else None
+        batches = make_batches(session, found.changed, shards) if shards is not None else None
         session.screen.text(render(form, found.changed, batches))
     return NOT_EMPTY if check and found.changed else 0
 

@@ -11,6 +11,7 @@ from invoke.parser.context import ParserContext
 
 from lamina.errors import ConfigError, Problem, meant
 from lamina.report.console import Screen
+from lamina.tasks.frame import program_name
 
 _UNKNOWN = re.compile(r"No idea what '(.*)' is!", re.DOTALL)
 _WITHOUT_VALUE = re.compile(r"Flag (?:'|<Argument: )([^' >]+).* needed value and was not given one!")
@@ -46,7 +47,7 @@ def _end(argv: Sequence[str], problem: Problem) -> None:
 def _problem(error: ParseError, tasks: tuple[str, ...], flags: tuple[str, ...]) -> Problem:
     context: ParserContext | None = error.context
     task = context.name if context and context.name in tasks else None
-    hint = f"lamina --help {task}" if task else "lamina --list"
+    hint = _hint(task)
     text = str(error)
     if unknown := _UNKNOWN.match(text):
         word = unknown[1]
@@ -63,4 +64,8 @@ def _problem(error: ParseError, tasks: tuple[str, ...], flags: tuple[str, ...]) 
 
 def _help(argv: Sequence[str], tasks: tuple[str, ...]) -> str:
     task = next((word for word in argv[1:] if word in tasks), None)
-    return f"lamina --help {task}" if task else "lamina --list"
+    return _hint(task)
+
+
+def _hint(task: str | None) -> str:
+    return f"{program_name('lamina')} {f'--help {task}' if task else '--list'}"

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
 from lamina.affected.batch import BASES, make_batches
 from lamina.affected.image import AffectedImage
-from lamina.errors import ConfigError
 from lamina.flow.snapshot import select
 from memory import Shop
 
@@ -39,8 +36,3 @@ def test_shards_do_not_depend_on_what_has_changed(shop: Shop) -> None:
         assert (batch.shard, batch.images) == (whole[name], (name,))
     gone = AffectedImage(name="gone", how="removed", reasons=())
     assert make_batches(session, [gone], 2) == ()
-
-
-def test_fewer_than_one_shard_is_refused(shop: Shop) -> None:
-    with pytest.raises(ConfigError, match="-1 is not a number of shards"):
-        make_batches(shop.open(), affected(E), -1)

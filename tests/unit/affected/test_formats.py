@@ -83,6 +83,8 @@ def test_a_format_is_known_and_shares_standard_output_with_nothing() -> None:
     check_format("github", json=False, shards=5)
     with pytest.raises(ConfigError, match="--format table has no shards"):
         check_format("table", json=True, shards=5)
+    with pytest.raises(ConfigError, match="-1 is not a number of shards"):
+        check_format("github", json=False, shards=-1)
 
 
 def test_a_child_pipeline_has_a_job_for_each_image_after_its_bases() -> None:

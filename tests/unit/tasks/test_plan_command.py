@@ -31,6 +31,23 @@ def test_a_check_of_a_plan_that_is_not_empty_is_7(lamina: Command) -> None:
     assert lamina("plan", "--offline", "--check") == 7
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (
+            ("--shards", "0", "--format", "matrix"),
+            "--shards: 0 is not a number of shards\n  allowed: 1 or more",
+        ),
+        (("--shards", "0"), "--shards: --format table has no shards\n  allowed: --format "),
+    ],
+)
+def test_no_shards_are_not_taken_for_no_flag(
+    lamina: Command, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], says: str
+) -> None:
+    assert lamina("plan", "--offline", *words) == 2
+    assert capsys.readouterr().err.startswith(f"error: {says}")
+
+
 def test_json_is_all_that_standard_output_gets(lamina: Command, capsys: pytest.CaptureFixture[str]) -> None:
     assert lamina("plan", "--offline", "--json", "--image", E) == 0
 

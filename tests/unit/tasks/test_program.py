@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 
@@ -38,6 +39,32 @@ def test_a_mistake_is_reported_with_the_nearest_name(
         report = json.loads(capsys.readouterr().out)
         assert (report["ok"], report["images"]) == (False, [])
         assert says.splitlines()[0] in report["messages"][0]["text"]
+
+
+@pytest.mark.parametrize(
+    ("called", "hint"),
+    [
+        ("/usr/bin/lamina", "lamina build-all"),
+        ("/usr/bin/invoke", "invoke build-all"),
+        ("/lib/python3.13/site-packages/lamina/__main__.py", "python -m lamina build-all"),
+    ],
+)
+def test_a_hint_names_the_program_as_it_was_called(
+    lamina: Command,
+    receipts: Repo,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    called: str,
+    hint: str,
+) -> None:
+    monkeypatch.setattr(sys, "argv", [called])
+
+    assert lamina("outputs", "lambda-embedding") == 3
+    assert f"next: {hint} --push --image lambda-embedding\n" in capsys.readouterr().err
+
+    assert lamina("bild") == 2
+    program = hint.removesuffix(" build-all").replace("invoke", "lamina")
+    assert f"next: {program} --list\n" in capsys.readouterr().err
 
 
 def test_several_commands_in_a_line_run_one_after_the_other(

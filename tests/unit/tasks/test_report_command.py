@@ -107,3 +107,8 @@ def test_a_run_that_cannot_be_read_is_refused(
 ) -> None:
     assert lamina("report", *words) == 3
     assert "error: --" in capsys.readouterr().err
+
+
+def test_an_empty_period_is_not_taken_for_no_flag(lamina: Command, state: Path, capsys: Capture) -> None:
+    assert lamina("report", "--since", "") == 2
+    assert capsys.readouterr().err.startswith("error: --since: '' is not a period\n  allowed: a number of ")

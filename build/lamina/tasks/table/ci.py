@@ -96,7 +96,7 @@ CI: tuple[CliCommand, ...] = (
             Flag(name="html", default="", bare=True,
                  help="write an HTML page to this file instead (default: .lamina/report.html); with --list "
                       "one page for all kept runs"),
-            text("since", "sum up the kept runs of a period: 12h, 30d, 2w, or since an ISO date", default=""),
+            text("since", "sum up the kept runs of a period: 12h, 30d, 2w, or since an ISO date"),
             "json",
         ),
     ),

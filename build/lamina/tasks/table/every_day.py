@@ -24,9 +24,9 @@ EVERY_DAY: tuple[CliCommand, ...] = (
                       "registry (without a value: since the branch began)"),
             text("format", "table, markdown, matrix (of a job), github (outputs of a step), gitlab (a "
                            "child pipeline) or paths (folders)", default=TABLE, field="form"),
-            Flag(name="shards", kind=int, default=0, short=False,  # it would be -h
+            Flag(name="shards", kind=int, short=False,  # it would be -h
                  help="with --format matrix, github or gitlab: a job for the bases, and one for each part of "
-                      "the Lambda images: those of --shard (0: a job for each image)"),
+                      "the Lambda images: those of --shard (default: a job for each image)"),
         ),
     ),
     CliCommand(
