@@ -81,3 +81,19 @@ def locked(path: Path) -> Iterator[None]:
     with path.open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
+
+
+@contextlib.contextmanager
+def draft_beside(final: Path) -> Iterator[Path]:
+    """Yield a new folder beside ``final`` to make it in; what was not moved out of it is removed at the end.
+
+    Folders that killed runs left are removed too, except files that a program of theirs still writes.
+    """
+    import shutil  # a plan makes no folder in this way
+    import tempfile
+
+    prefix = f".{final.name}.tmp"
+    for stale in final.parent.glob(f"{prefix}*"):
+        shutil.rmtree(stale, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=final.parent, ignore_cleanup_errors=True) as draft:
+        yield Path(draft)

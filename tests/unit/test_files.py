@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lamina.files import cache_home, locked, read_json, write_atomic, write_json
+from lamina.files import cache_home, draft_beside, locked, read_json, write_atomic, write_json
 
 
 def test_a_file_and_its_folders_appear_at_once(tmp_path: Path) -> None:
@@ -87,3 +87,26 @@ def test_a_lock_keeps_others_out_until_it_is_left(tmp_path: Path) -> None:
         fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
     with path.open("w") as other:
         fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_a_folder_is_made_beside_its_place_and_leftovers_of_killed_runs_go(tmp_path: Path) -> None:
+    final = tmp_path / "packages"
+    left, other = tmp_path / ".packages.tmpold", tmp_path / ".packages-2.tmpold"
+    for each in (left, other):
+        (each / "etc").mkdir(parents=True)
+
+    with draft_beside(final) as draft:
+        (draft / "tree").mkdir()
+        (draft / "tree").rename(final)
+
+    assert sorted(each.name for each in tmp_path.iterdir()) == [".packages-2.tmpold", "packages"]
+
+
+def test_a_leftover_that_cannot_be_removed_stops_nothing(tmp_path: Path) -> None:
+    stuck = tmp_path / ".packages.tmpold"
+    stuck.touch()  # removing it as a folder fails, as removing one does into which a program still writes
+
+    with draft_beside(tmp_path / "packages") as draft:
+        assert list(draft.iterdir()) == []
+
+    assert list(tmp_path.iterdir()) == [stuck]

@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lamina.errors import EngineError
-from lamina.files import cache_home, locked, write_atomic
+from lamina.files import cache_home, draft_beside, locked, write_atomic
 from lamina.process import Command, Completed, Runner
 from lamina.provider import Say
 from lamina.sandbox.sources import (
@@ -162,12 +160,10 @@ def prefix(runner: Runner, say: Say) -> Prefix:
     with locked(home / f".{final.name}.lock"):
         if found := _recorded(final):
             return found
-        for stale in home.glob(f".{final.name}.tmp*"):
-            shutil.rmtree(stale)
         say("fetching the Docker engine from Debian (100 MB, once)")
-        with tempfile.TemporaryDirectory(prefix=f".{final.name}.tmp", dir=home) as draft:
-            packages = fetch(runner, source, architecture, Path(draft))
-            tree = Path(draft) / "tree"
+        with draft_beside(final) as draft:
+            packages = fetch(runner, source, architecture, draft)
+            tree = draft / "tree"
             record = {"architecture": architecture, "packages": packages}
             write_atomic(tree / _RECORD, json.dumps(record, indent=2) + "\n")
             tree.rename(final)

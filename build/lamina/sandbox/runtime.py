@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from lamina.errors import EngineError
-from lamina.files import cache_home, locked, write_atomic
+from lamina.files import cache_home, draft_beside, locked, write_atomic
 from lamina.process import Command, Runner
 from lamina.provider import EngineAddress, Say
 from lamina.sandbox.rootfs import ENTRYPOINT, INCLUDE, PACKAGES, build_root
@@ -159,7 +159,6 @@ def _read_record(folder: Path) -> _StandInRecord | None:
 
 def _make(runner: Runner, folder: Path, python: str, architecture: str, say: Say) -> _StandInRecord:
     import shutil  # a plan only reads records
-    import tempfile
 
     from lamina.sandbox.archive import ImageConfig, write_archive
     from lamina.sandbox.packages import machine_source, prefix
@@ -167,10 +166,8 @@ def _make(runner: Runner, folder: Path, python: str, architecture: str, say: Say
     check(python, architecture)
     tools = prefix(runner, say)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    for stale in folder.parent.glob(f".{folder.name}.tmp*"):
-        shutil.rmtree(stale)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.tmp", dir=folder.parent) as scratch:
-        root, draft = Path(scratch) / "root", Path(scratch) / "draft"
+    with draft_beside(folder) as scratch:
+        root, draft = scratch / "root", scratch / "draft"
         draft.mkdir()
         packages = build_root(
             runner, tools, machine_source(), root, suite=SUITES[python], python=python, say=say
