@@ -132,7 +132,9 @@ def read_drafts(
     try:
         parsed = read_dockerfile(root / path, path) if text is None else parse_dockerfile(text, path)
     except ConfigError as error:
-        notes += (replace(each, hint="it is skipped; fix it and run again") for each in error.problems)
+        first, *others = error.problems
+        more = f" (and {len(others)} more)" if others else ""
+        notes.append(replace(first, what=f"{first.what}{more}", hint="it is skipped; fix it and run again"))
         return
     groups: dict[tuple[str | None, tuple[tuple[str, str], ...]], list[Declared]] = {}
     for each in declared:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lamina.adopt.drafts import ImageDraft, UnnamedFunction, read_drafts
 from lamina.adopt.naming import Used, match_bases, name_images, own_names, says_nothing, slug
+from lamina.adopt.role import workplace
 from lamina.adopt.survey import RepositorySurvey
 from lamina.errors import Problem
 
@@ -147,7 +148,8 @@ def _functions_only(
     kept = []
     for draft in drafts:
         program = zipped.get(draft.dockerfile)
-        role = f"{program} takes its files for a zip file" if program else draft.role if some else None
+        role = f"{program} takes its files for a zip file" if program else workplace(draft.dockerfile)
+        role = role or (draft.role if some else None)
         if some and role is None and draft.lacks_sources and not draft.on_lambda:
             role = "nothing says that it is for Lambda, and files that it copies are missing"
         if role is None or draft.deployed or draft.dockerfile in bases:

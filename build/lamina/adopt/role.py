@@ -46,6 +46,12 @@ def starts_itself(recipe: Recipe) -> bool:
     return own and not _ON_LAMBDA.search(_text(recipe))
 
 
+def workplace(dockerfile: str) -> str | None:
+    """Return what a Dockerfile is for if its path says that people work in the container; else None."""
+    *folders, name = dockerfile.split("/")
+    return "a development container" if ".devcontainer" in folders or name == ".gitpod.Dockerfile" else None
+
+
 def _text(recipe: Recipe) -> str:
     return "\n".join(" ".join((each.name, *each.flags, *each.words)) for each in recipe.instructions)
 

@@ -106,7 +106,8 @@ def show_adoption(screen: Screen, found: Adoption) -> None:
 
 
 def _contexts(files: Sequence[IgnoreFile]) -> tuple[list[ContextFiles], list[ContextFiles]]:
-    return [each.before for each in files], [each.after for each in files]
+    """Return the contexts as they are, and with each ignore file that would be written."""
+    return [each.before for each in files], [each.after if each.writable else each.before for each in files]
 
 
 def adoption_documents(found: Adoption) -> list[JsonDocument]:

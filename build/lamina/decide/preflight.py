@@ -51,9 +51,7 @@ def notes(images: Mapping[str, Image]) -> Iterator[Problem]:
         recipe = image.node.recipe
         for stage in recipe.stages:
             yield from stage.notes
-        for source in recipe.sources:
-            if source.reason:
-                yield Problem(what=source.reason, where=recipe.dockerfile.where(source.line))
+        yield from _unknown_sources(image)
         for name, context in image.contexts.items():
             yield from (_missing(image, missing, name) for missing in context.missing if missing.optional)
         for name in sorted(set(image.node.spec.args) - recipe.declared_args):
@@ -61,6 +59,24 @@ def notes(images: Mapping[str, Image]) -> Iterator[Problem]:
                 what=f"build argument {name} has no effect: the Dockerfile of {image.name} has no ARG {name}",
                 where=image.node.spec.source,
                 hint=f"add ARG {name} to {image.node.spec.dockerfile_path}, or drop it",
+            )
+
+
+def _unknown_sources(image: Image) -> Iterator[Problem]:
+    """Yield why the whole context counts; of an argument without a value once, and what to do about it."""
+    recipe, unset = image.node.recipe, set[str]()
+    for source in recipe.sources:
+        where = recipe.dockerfile.where(source.line)
+        if source.unset is None:
+            if source.reason:
+                yield Problem(what=source.reason, where=where)
+        elif source.unset not in unset:
+            unset.add(source.unset)
+            key = f"[tool.lamina.images.{image.name}]"
+            yield Problem(
+                what=f"ARG {source.unset} has no value, so the whole context counts",
+                where=where,
+                hint=f'args.{source.unset} = "…" in {key}; an image for each value',
             )
 
 

@@ -25,6 +25,7 @@ class SourceFiles:
             and ``reason`` explains why.
         context: The name of a named context; None for the main one.
         origin: ``path:line`` of the ONBUILD that contains the instruction, if any.
+        unset: the ARG without a value that makes ``paths`` unknown, if one does.
     """
 
     line: int
@@ -35,6 +36,7 @@ class SourceFiles:
     context: str | None = None
     reason: str | None = None
     origin: str | None = None
+    unset: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -351,6 +351,7 @@ class _StageReader:
                 context=origin,
                 origin=instruction.origin,
                 reason=unknown and f"${unknown} may come from the base image, so the whole context counts",
+                unset=unknown if unknown and (unknown, None) in self._args else None,
             )
         )
 

@@ -127,6 +127,23 @@ def test_what_nothing_deploys_and_nobody_can_build_is_left_out(tree: Tree) -> No
     assert images(tree) == {"fn/Dockerfile", "mock/Dockerfile"}
 
 
+@pytest.mark.parametrize(
+    "path", [".devcontainer/Dockerfile", "api/.devcontainer/Dockerfile", ".gitpod.Dockerfile"]
+)
+def test_a_development_container_is_left_out_even_where_nothing_else_is_found(
+    tmp_path: Path, path: str
+) -> None:
+    tree = Tree(tmp_path)
+    tree.write(path, "FROM mcr.example.com/devcontainers/python:3.13\n")
+
+    found = propose(tree.root, survey(tree.root))
+
+    assert found.images == ()
+    assert [each.what for each in found.notes] == [
+        "left out, because it makes no Lambda image: a development container"
+    ]
+
+
 def test_a_bundling_image_is_left_out_even_where_nothing_else_is_found(tmp_path: Path) -> None:
     tree = Tree(tmp_path)
     tree.write("zip/Dockerfile", "FROM alpine:3\nRUN apk add zip\n")

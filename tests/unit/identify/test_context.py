@@ -227,6 +227,26 @@ def test_an_unknown_path_takes_the_whole_context(repo: Repo, flag: str) -> None:
     ]
 
 
+def test_an_argument_without_a_value_is_noted_once_with_what_sets_it(repo: Repo) -> None:
+    tree(repo, "adder/a")
+    repo.image(
+        "app",
+        "FROM python",
+        "ARG NAME",
+        "COPY $NAME/a /",
+        "COPY $NAME/b /",
+        "COPY $ROOT/c /",
+        ignore=["dockerfiles"],
+    )
+
+    assert repo.files("app") == ["adder", "adder/a"]
+    assert repo.notes() == [
+        """dockerfiles/app/Dockerfile:3: ARG NAME has no value, so the whole context counts
+  next: args.NAME = "…" in [tool.lamina.images.app]; an image for each value""",
+        "dockerfiles/app/Dockerfile:5: $ROOT may come from the base image, so the whole context counts",
+    ]
+
+
 # What finds nothing
 
 

@@ -41,6 +41,18 @@ def test_nothing_is_written_unless_it_is_asked_for(shared: Repo, lamina: Command
     assert {file: file.read_bytes() for file in shared.root.rglob("*") if file.is_file()} == before
 
 
+def test_an_ignore_file_that_is_kept_saves_nothing(repo: Repo, lamina: Command, capsys: Capture) -> None:
+    repo.write("fn/Dockerfile", "FROM scratch\nCOPY . /\n")
+    repo.write("fn/Dockerfile.dockerignore", "*\n!a\n")
+    repo.write("fn/a", "a")
+    repo.write("fn/big", "b" * 1000)
+
+    assert lamina("init", "--json") == 0
+
+    sizes = json.loads(capsys.readouterr().out)["context_bytes"]
+    assert sizes == {"before": 1, "after": 1}
+
+
 def test_the_written_text_is_the_one_shown_and_plans(shared: Repo, lamina: Command, capsys: Capture) -> None:
     before = (shared.root / "pyproject.toml").read_bytes()
 
