@@ -108,6 +108,45 @@ class Reference:
         return f"{self.name}{tag}{digest}"
 
 
+UPSTREAMS: Mapping[str, tuple[str, str, bool]] = {
+    "public.ecr.aws": ("public.ecr.aws", "ecr-public", False),
+    "quay.io": ("quay.io", "quay", False),
+    "registry.k8s.io": ("registry.k8s.io", "kubernetes", False),
+    "docker.io": ("registry-1.docker.io", "docker-hub", True),
+    "ghcr.io": ("ghcr.io", "github", True),
+    "registry.gitlab.com": ("registry.gitlab.com", "gitlab", True),
+}
+"""Host in Dockerfiles -> AWS' name for it, the usual prefix of its cache, whether it needs a secret.
+
+https://docs.aws.amazon.com/AmazonECR/latest/userguide/pull-through-cache.html
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PullThrough:
+    """A pull-through cache: the registry in ECR keeps what is pulled from another registry below a prefix.
+
+    Attributes:
+        registry: The other registry's host, as Dockerfiles name it.
+        secret: ARN of the secret with its credentials.
+    """
+
+    registry: str
+    prefix: str
+    secret: str | None = None
+
+    @property
+    def url(self) -> str:
+        """AWS' name for the other registry."""
+        return UPSTREAMS[self.registry][0]
+
+    def repository(self, reference: Reference) -> str:
+        """Return the repository that has the images of another one of that registry."""
+        path = reference.repository
+        official = self.registry == "docker.io" and "/" not in path
+        return f"{self.prefix}/library/{path}" if official else f"{self.prefix}/{path}"
+
+
 def is_ecr(reference: Reference) -> bool:
     """Whether the image is in ECR, private or public."""
     return EcrHost.of(reference) is not None or is_ecr_public(reference.pull_host)

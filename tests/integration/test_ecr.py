@@ -17,6 +17,7 @@ from projects import ROOT, Done, Repo
 
 pytestmark = pytest.mark.engine
 
+ELSEWHERE = "arn:aws:secretsmanager:us-east-1:123456789012:secret:ecr-pullthroughcache/x"
 WRITES = ("Put", "Create", "Set", "Delete", "Update", "Batch")
 FREE = {"sts:GetCallerIdentity"}
 """What needs no permission."""
@@ -47,6 +48,7 @@ def clean(images: EcrDouble, lambdas: LambdaDouble, served: Served) -> None:
     images.held.clear()
     images.settings.clear()
     images.templates.clear()
+    images.caches.clear()
 
 
 def allowed(document: str) -> set[str]:
@@ -198,6 +200,33 @@ def test_repositories_get_a_key_and_tags_and_keep_those_of_others(
     assert "alias/none" in ecr.fails(8, "ecr.setup").stderr
 
 
+def test_rules_of_pull_through_caches_are_made_and_never_taken_from_another_registry(
+    ecr: Repo, front: AwsFront, images: EcrDouble
+) -> None:
+    secret = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:ecr-pullthroughcache/hub-AbCdEf"
+    hub = f'{{ registry = "docker.io", secret = "{secret}" }}'
+    ecr.write("pyproject.toml", f'[tool.lamina.ecr]\npull-through = ["public.ecr.aws", {hub}]\n')
+    names = {"pull-through cache ecr-public", "pull-through cache docker-hub"}
+
+    made = ecr.ok("ecr.setup", "--json")
+    assert {each["resource"] for each in made.json["changes"]} > names
+    assert images.caches["ecr-public"]["upstreamRegistryUrl"] == "public.ecr.aws"
+    assert images.caches["docker-hub"]["credentialArn"] == secret
+    assert ecr.ok("ecr.setup", "--json").json["changes"] == []
+    assert_allowed(front, "setup")
+
+    images.caches["docker-hub"]["credentialArn"] = secret.replace("hub", "old")
+    again = ecr.ok("ecr.setup", "--json")
+    assert aspects(again) == {("pull-through cache docker-hub", "cache of")}
+    assert images.caches["docker-hub"]["credentialArn"] == secret
+
+    images.caches["ecr-public"]["upstreamRegistryUrl"] = "quay.io"
+    front.calls.clear()
+    taken = ecr.fails(2, "ecr.setup")
+    assert "the prefix ecr-public is already that of a cache of quay.io, not of public.ecr.aws" in taken.told
+    assert not [each for each in front.calls if each.startswith(WRITES)]
+
+
 @pytest.mark.parametrize(
     ("code", "env", "config", "faults", "told"),
     [
@@ -211,9 +240,11 @@ def test_repositories_get_a_key_and_tags_and_keep_those_of_others(
         (5, {"AWS_ENDPOINT_URL_ECR": "http://127.0.0.1:1"}, 'region = "eu-west-9"', {}, "check the region"),
         (2, {}, 'readers = ["arn:aws:iam::12:role/x"]', {}, "pyproject.toml:2: 'arn:aws:iam::12:role/x'"),
         (2, {}, 'template = "team"', {}, "the template team is not for base-dynamo-"),
+        (2, {}, f'pull-through = [{{ registry = "ghcr.io", secret = "{ELSEWHERE}" }}]', {},
+         "the secret of ghcr.io is in account 123456789012, us-east-1, and the registry in 123456789012"),
         (5, {"LAMINA_REGISTRY": "local"}, "", {}, "nothing to set up in it"),
     ],
-    ids=["nobody", "denied", "denied-create", "invalid", "region", "readers", "template", "local"],
+    ids=["nobody", "denied", "denied-create", "invalid", "region", "readers", "template", "secret", "local"],
 )  # fmt: skip
 def test_obstacles_to_a_setup_are_reported(
     ecr: Repo,
@@ -250,6 +281,35 @@ def test_throttling_and_a_half_done_setup_are_made_good_by_another_run(ecr: Repo
     rest = ecr.ok("ecr.setup", "--json")
     assert aspects(rest) == {(f"lambda-tiny-{stack_of(ecr)}", "pull policy")}
     assert ecr.ok("ecr.setup", "--json").json["changes"] == []
+
+
+def test_an_image_is_built_on_what_the_cache_has_and_its_identity_does_not_change(
+    ecr: Repo, served: Served
+) -> None:
+    """Nothing but the cache has these bases: quay.io is not asked."""
+    stack = stack_of(ecr)
+    digests = {}
+    for name in ("one", "two"):
+        ecr.write(f"dockerfiles/{name}/Dockerfile", f"FROM scratch\nCOPY src/{name}.txt /{name}\n")
+        ecr.write(f"src/{name}.txt", f"{name} of {stack}\n")
+        env = {"LAMINA_REPOSITORY": "quay/{image}-{stack}"}
+        pushed = ecr.ok("build-all", "--push", "--create", "--image", name, "--json", env=env)
+        digests[name] = served.digest(f"quay/{name}-{stack}", pushed.images("tag")[name])
+    name = f"quay.io/one-{stack}:1"
+    ecr.write("lamina.lock", f'schema = 1\n\n[[image]]\nname = "{name}"\ndigest = "{digests["one"]}"\n')
+    ecr.write(
+        "dockerfiles/on-cache/Dockerfile",
+        f"FROM {name}\nCOPY --from=quay.io/two-{stack}@{digests['two']} /two /two\nCOPY src/one.txt /own\n",
+    )
+    without = ecr.ok("plan", "--image", "on-cache", "--json").images("fingerprint")
+    ecr.write("pyproject.toml", '[tool.lamina.ecr]\npull-through = ["quay.io"]\n')
+
+    built = ecr.ok("build-all", "--push", "--create", "--image", "on-cache", "--json")
+
+    assert built.images("fingerprint") == without
+    assert "quay.io itself" not in built.told
+    manifest, _, _ = served.manifest(built.images("ref")["on-cache"])
+    assert len(manifest["layers"]) == 3
 
 
 # --- a push that outlives its token ---------------------------------------------------------------------

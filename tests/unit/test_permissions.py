@@ -74,8 +74,12 @@ KEY = {"kms:CreateGrant", "kms:DescribeKey", "kms:RetireGrant"}
 
 https://docs.aws.amazon.com/AmazonECR/latest/userguide/encryption-at-rest.html
 """
-CREATION = {"build": {*KEY, "ecr:TagResource"}, "setup": {*KEY, "iam:PassRole"}}
-"""Document -> what AWS checks besides when a repository or a template with a key and tags is created."""
+CREATION = {
+    "build": {*KEY, "ecr:TagResource", "ecr:BatchImportUpstreamImage"},
+    "setup": {*KEY, "iam:PassRole", "iam:CreateServiceLinkedRole"},
+}
+"""Document -> what AWS checks besides when a repository or a template with a key and tags is created, or the
+first pull-through cache, and when an image is fetched through one."""
 LOGIN = {
     "ecr:GetAuthorizationToken",
     *("ecr-public:GetAuthorizationToken", "sts:GetServiceBearerToken"),  # of ECR Public

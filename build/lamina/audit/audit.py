@@ -111,8 +111,8 @@ def _audit(
     snapshot: Snapshot,
 ) -> tuple[Audited, ...]:
     """Audit one image at a time, so that a failure does not affect the next."""
-    images, outside = snapshot.images, snapshot.externals
-    make_ready(session, outside)
+    images = snapshot.images
+    outside = make_ready(session, snapshot.externals, images)
     visible = plan.found if session.remote or session.builder.local_images else ()
     caches = find_caches(session, (each.image for each in chosen))
     attempts = count(1)

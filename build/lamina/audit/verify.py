@@ -51,7 +51,7 @@ def verify_image(session: Session, name: str) -> Verified:
         )
     session.screen.headline(outside.headline)
     with session.image_store.open(found) as recorded, _cold(session) as cold:
-        make_ready(cold, outside)
+        outside = make_ready(cold, outside, images)
         decisions = tuple(
             Decision(image=each, action="build", reasons=("verify",)) for each in images.values()
         )

@@ -78,6 +78,14 @@ class TemplateFacts:
     role: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheRule:
+    """A pull-through cache rule. url: the registry that is cached. secret: ARN of its credentials' secret."""
+
+    url: str
+    secret: str | None
+
+
 class EcrSetup:
     """Reads and changes the registry of an account. Thread-safe; all methods raise RegistryError.
 
@@ -265,10 +273,39 @@ class EcrSetup:
                     prefix=prefix, description=_DESCRIPTION, appliedFor=uses, **mutability, **policies
                 )
 
+    def cache_rule(self, prefix: str) -> CacheRule | None:
+        """Return the pull-through cache rule of a prefix in the caller's account; None without one."""
+        client = self._ecr
+        with aws_errors(f"the pull-through cache {prefix}"):
+            try:
+                answer = client.describe_pull_through_cache_rules(ecrRepositoryPrefixes=[prefix])
+            except client.exceptions.PullThroughCacheRuleNotFoundException:
+                return None
+        for each in answer.get("pullThroughCacheRules", ()):
+            url = each.get("upstreamRegistryUrl", "").removeprefix("https://").rstrip("/")
+            return CacheRule(url=url, secret=each.get("credentialArn"))
+        return None
+
+    def set_cache_rule(self, prefix: str, rule: CacheRule, *, exists: bool) -> None:
+        """Create a rule, or give one that ``exists`` another secret: AWS changes nothing else of a rule."""
+        client = self._ecr
+        secret: _Secret = {"credentialArn": rule.secret} if rule.secret else {}
+        with aws_errors(f"the pull-through cache {prefix}"):
+            if exists:
+                client.update_pull_through_cache_rule(ecrRepositoryPrefix=prefix, **secret)
+            else:
+                client.create_pull_through_cache_rule(
+                    ecrRepositoryPrefix=prefix, upstreamRegistryUrl=rule.url, **secret
+                )
+
     @property
     def _ecr(self) -> ECRClient:
         with aws_errors():
             return self._clients("ecr")
+
+
+class _Secret(TypedDict, total=False):
+    credentialArn: str
 
 
 class _Policies(TypedDict, total=False):

@@ -29,6 +29,7 @@ from lamina.execute.engine import Builder
 from lamina.execute.outcome import Outcome
 from lamina.flow.build import build_images
 from lamina.flow.cache import find_caches, settle_caches
+from lamina.flow.pull_through import in_cache, through_caches
 from lamina.flow.request import make_request
 from lamina.flow.session import Session
 from lamina.flow.snapshot import Snapshot
@@ -92,7 +93,8 @@ def outside_images(session: Session) -> tuple[Reference, ...]:
     own = {each for each in machines if not each.startswith("aws/codebuild/")}
     own |= {settings.buildkit} if settings.buildkit else set()
     names = {each.name for node in session.graph.nodes.values() for each in node.externals}
-    return tuple(Reference.parse(name) for name in (*sorted(own), *sorted(names)))
+    references = tuple(Reference.parse(name) for name in (*sorted(own), *sorted(names)))
+    return (*references, *(cached for each in references if (cached := in_cache(session, each))))
 
 
 def _lacking(session: Session, options: CodeBuildOptions) -> Iterator[Problem]:
@@ -120,9 +122,10 @@ def _build(
     options: CodeBuildOptions,
 ) -> Outcome:
     """Build on CodeBuild; see `Build` of `build_images`."""
-    decisions, outside = plan.acting("build"), snapshot.externals
+    decisions = plan.acting("build")
     settings = session.project.codebuild
     built = {decision.image.name: decision.image for decision in decisions}
+    outside = through_caches(session, snapshot.externals, built)
     used = {name for image in built for name in outside.references.get(image, ())}
     stand_ins = {name: each.ref for name, each in outside.stand_ins.items() if name in used}
     project = session.project

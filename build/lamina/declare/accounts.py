@@ -9,7 +9,7 @@ from dataclasses import field
 from lamina.declare.document import TEXTS, Document, Entries, Key
 from lamina.declare.grammar import without_login
 from lamina.patterns import regex
-from lamina.refs import Reference
+from lamina.refs import UPSTREAMS, PullThrough, Reference
 from lamina.values import dataclass
 
 ROOT = "ROOT"
@@ -31,6 +31,12 @@ _TAG_VALUE = regex(r"[\w .:/=+@-]{0,256}")
 _MOST_TAGS = 50
 """https://docs.aws.amazon.com/AmazonECR/latest/userguide/ecr-using-tags.html"""
 _MOST_DAYS = 36500
+_SECRET = regex(
+    r"arn:aws(?:-\w+)*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:ecr-pullthroughcache/[\w/+=.@-]+"
+)
+_CACHE_PREFIX = regex(
+    r"(?=.{2,30}$)[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*"
+)
 CONTAINER_SERVICES = ("ecs", "batch", "sagemaker", "apprunner")
 """Services besides Lambda that gc can ask which images they use."""
 _SHAPES: Mapping[str, tuple[re.Pattern[str], str, str]] = {
@@ -45,8 +51,20 @@ _SHAPES: Mapping[str, tuple[re.Pattern[str], str, str]] = {
     "role": (ROLE, "a role ARN", "arn:aws:iam::<account>:role/<name>"),
     "template-role": (ROLE, "a role ARN", "arn:aws:iam::<account>:role/<name>"),
     "external-id": (EXTERNAL_ID, "an external id", "2 to 1224 letters, digits and any of _+=,.@:/-"),
+    "prefix": (_CACHE_PREFIX, "the prefix of a cache", "2 to 30 characters of a repository name"),
+    "secret": (
+        _SECRET,
+        "the secret of a registry",
+        "arn:aws:secretsmanager:<region>:<account>:secret:ecr-pullthroughcache/<name>",
+    ),
 }
 # fmt: off
+_CACHE_KEYS: Mapping[str, Key] = {
+    "registry": Key(kind=str, choices=tuple(UPSTREAMS), help="host of the registry that is cached"),
+    "prefix": Key(kind=str, pattern=_CACHE_PREFIX.pattern, help="prefix of the repositories of its cache"),
+    "secret": Key(kind=str, pattern=_SECRET.pattern,
+                  help="ARN of the secret with its user and token, which Docker Hub, GitHub and GitLab need"),
+}
 ECR_KEYS: Mapping[str, Key] = {
     "account": Key(kind=str, pattern=ACCOUNT.pattern,
                    help="the registry's account; by default that of the credentials"),
@@ -69,6 +87,9 @@ ECR_KEYS: Mapping[str, Key] = {
                         "alias; by default ECR's own encryption (AES-256)"),
     "tags": Key(kind=dict, names=_TAG.pattern, values=TEXTS,
                 help="tags of the repositories; other tags of theirs stay"),
+    "pull-through": Key(kind=list,
+                        values=(Key(kind=str, choices=tuple(UPSTREAMS)), Key(kind=dict, table=_CACHE_KEYS)),
+                        help="registries whose images are pulled through a cache in this registry"),
 }
 _PLACE_KEYS: Mapping[str, Key] = {
     "region": Key(kind=str, pattern=REGION.pattern, help="by default the caller's own"),
@@ -105,6 +126,7 @@ class Ecr:
         template_role: The ARN of the role with which ECR creates them.
         kms_key: An alias, or the ARN of a key or an alias. None leaves the encryption to ECR.
         tags: Names and values of the tags of repositories.
+        pull_through: Caches of other registries.
     """
 
     account: str | None = None
@@ -119,6 +141,11 @@ class Ecr:
     template_role: str | None = None
     kms_key: str | None = None
     tags: tuple[tuple[str, str], ...] = ()
+    pull_through: tuple[PullThrough, ...] = ()
+
+    def cache_of(self, reference: Reference) -> PullThrough | None:
+        """Return the cache through which an image is pulled; None if there is none."""
+        return next((each for each in self.pull_through if each.registry == reference.pull_host), None)
 
     def creates(self, repository: str) -> bool:
         """Whether the template lets a push create this repository."""
@@ -182,6 +209,7 @@ def read_ecr(document: Document, *, account: str | None = None, region: str | No
     given["readers"] = tuple(_readers(document, given.get("readers", ())))
     given["tags"] = _tags(document, given.get("tags", {}))
     _check_template_role(document, given)
+    given["pull-through"] = tuple(_caches(document, given.get("pull-through", ())))
     given = {"account": account, "region": region, **given}
     return Ecr(**{key.replace("-", "_"): value for key, value in given.items()})
 
@@ -262,6 +290,39 @@ def _check_template_role(document: Document, given: Entries) -> None:
             allowed="the ARN of a role that ECR may assume, with which it creates such repositories",
             hint='template-role = "arn:aws:iam::<account>:role/<name>"',
         )
+
+
+def _caches(document: Document, given: Iterable[object]) -> Iterator[PullThrough]:
+    where, seen = document.where("ecr", "pull-through"), set[str]()
+    for item in given:
+        entry = document.known(
+            {"registry": item} if isinstance(item, str) else item, _CACHE_KEYS, "ecr", "pull-through"
+        )
+        registry = entry.get("registry", "")
+        if registry not in UPSTREAMS:
+            document.problem(
+                f"{without_login(registry)!r} is not a registry that ECR caches",
+                where=where,
+                allowed=", ".join(UPSTREAMS),
+            )
+            continue
+        _, usual, closed = UPSTREAMS[registry]
+        cache = PullThrough(registry=registry, prefix=entry.get("prefix", usual), secret=entry.get("secret"))
+        for key in ("prefix", "secret"):
+            check_shape(document, key, entry.get(key), "ecr", "pull-through")
+        if closed and cache.secret is None:
+            document.problem(
+                f"{registry} is cached only with a secret",
+                where=where,
+                allowed=f'{{ registry = "{registry}", secret = "arn:aws:secretsmanager:…" }}',
+                hint="create it in the registry's account and region, with a name that begins with "
+                'ecr-pullthroughcache/: {"username": "…", "accessToken": "…"}',
+            )
+        for name, what in ((registry, "registry"), (cache.prefix, "prefix")):
+            if f"{what} {name}" in seen:
+                document.problem(f"two caches have the {what} {name}", where=where, hint="leave one out")
+            seen.add(f"{what} {name}")
+        yield cache
 
 
 def check_shape(document: Document, key: str, value: str | None, *path: str) -> None:

@@ -19,9 +19,12 @@ MUTABILITY, SCAN, LIFECYCLE, POLICY = "tag mutability", "scan on push", "lifecyc
 MOUNTING = "blob mounting"
 APPLIED = "applies to"
 KEY, TAGS, ROLE = "KMS key", "tags", "role"
+UPSTREAM = "cache of"
 ACCOUNT = "the account"
 TEMPLATE = "template "
 """A creation template's resource name is this and its prefix."""
+CACHE = "pull-through cache "
+"""A pull-through cache rule's resource name is this and its prefix."""
 CREATE_ON_PUSH = "CREATE_ON_PUSH"
 EXCLUDED = ("append-*", "cache-*", "git-*", "stable")
 """The tags that move: caches, revisions, and the bases of static mode."""
@@ -42,6 +45,7 @@ _WHY: Mapping[str, str] = {
     TAGS: "set by tags; other tags stay",
     ROLE: "set by template-role: ECR creates repositories with it",
     APPLIED: "a push creates the repositories below this prefix",
+    UPSTREAM: "builds pull these base images from this registry",
 }
 
 Aspects = JsonTable
@@ -136,6 +140,9 @@ def wanted_resources(
             **({ROLE: ecr.template_role} if ecr.template_role else {}),
             **more,
         }
+    if caller.own:
+        for each in ecr.pull_through:
+            wanted[CACHE + each.prefix] = {UPSTREAM: cache_rule(each.url, each.secret)}
     for runs, names in ((False, bases), (True, functions)):
         for name in names:
             policy = _statements(ecr, caller, runs=runs)
@@ -150,6 +157,11 @@ def wanted_resources(
         lifecycle = _lifecycle(ecr)
         wanted[name] = {MUTABILITY: MUTABLE, SCAN: False, LIFECYCLE: lifecycle, POLICY: [], **more}
     return wanted
+
+
+def cache_rule(url: str, secret: str | None) -> JsonTable:
+    """Return the value of `UPSTREAM`: the registry that is cached, and its credentials."""
+    return {"registry": url, "secret": secret}
 
 
 def changes(wanted: Mapping[str, Aspects], seen: Mapping[str, Aspects | None]) -> tuple[SettingChange, ...]:
@@ -184,6 +196,8 @@ def _changes(name: str, wanted: Aspects, seen: Aspects | None) -> Iterator[Setti
             will = sorted({*as_texts(was), *as_texts(value)})
         elif aspect == TAGS:
             will = {**as_table(was), **as_table(value)}
+        elif aspect == UPSTREAM and was:  # a rule keeps a secret that is not configured
+            will = {**as_table(value), "secret": as_table(value)["secret"] or as_table(was)["secret"]}
         same = was == will if aspect == TAGS else canonical(was) == canonical(will)
         if not same:
             yield SettingChange(resource=name, aspect=aspect, was=was, will=will)
@@ -296,6 +310,8 @@ def shown(aspect: str, value: Json) -> str:
         return " except ".join(
             filter(None, (str(mutability["mode"]), ", ".join(as_texts(mutability["except"]))))
         )
+    if aspect == UPSTREAM:
+        return ", ".join(str(each) for each in as_table(value).values() if each)
     if aspect == LIFECYCLE:
         return "; ".join(_shown_rule(as_table(each)) for each in as_list(as_table(value).get("rules")))
     if aspect == POLICY:

@@ -8,10 +8,12 @@ from dataclasses import replace
 from itertools import groupby
 
 from lamina.aws.clients import CONNECTIONS
-from lamina.aws.ecr_settings import EcrSetup, TemplateFacts
+from lamina.aws.ecr_settings import CacheRule, EcrSetup, TemplateFacts
+from lamina.declare.accounts import Ecr
 from lamina.ecr.desired import (
     ACCOUNT,
     APPLIED,
+    CACHE,
     EXISTENCE,
     KEY,
     LIFECYCLE,
@@ -22,10 +24,12 @@ from lamina.ecr.desired import (
     SCAN,
     TAGS,
     TEMPLATE,
+    UPSTREAM,
     Aspects,
     EcrCaller,
     Provision,
     SettingChange,
+    cache_rule,
     changes,
     fixed,
     wanted_resources,
@@ -42,11 +46,13 @@ def plan_setup(session: Session) -> Provision:
     """Compare the registry with the configuration. Changes nothing.
 
     Raises:
-        ConfigError: the creation template does not cover every repository.
+        ConfigError: the creation template does not cover every repository, or a pull-through cache cannot
+            be as configured.
         RegistryError: the registry is not ECR, or it does not answer.
     """
     caller, wanted = desired(session)
     seen = _current(_registry(session).setup, wanted)
+    ConfigError.check(_taken_prefixes(wanted, seen))
     for_good = fixed(wanted, seen)
     return Provision(
         changes=changes(wanted, seen),
@@ -73,6 +79,9 @@ def desired(session: Session) -> tuple[EcrCaller, Mapping[str, Aspects]]:
         account=identity.account,
         registry=session.project.ecr.account or identity.account,
         region=identity.region,
+    )
+    ConfigError.check(
+        _cache_problems(session.project.ecr, caller, map(registry.inventory.full, names.values()))
     )
     policy = read_policy(session)
     kinds = {node.name: node.kind for node in session.graph.nodes.values()}
@@ -146,6 +155,14 @@ def _apply_one(setup: EcrSetup, change: SettingChange) -> None:
             setup.add_tags(found.arn, tags)
     elif change.aspect == MOUNTING:
         setup.set_mounting()
+    elif change.aspect == UPSTREAM:
+        rule = as_table(will)
+        secret = str(rule["secret"]) if rule["secret"] else None
+        setup.set_cache_rule(
+            name.removeprefix(CACHE),
+            CacheRule(url=str(rule["registry"]), secret=secret),
+            exists=change.was is not None,
+        )
 
 
 def _apply_template(setup: EcrSetup, those: tuple[SettingChange, ...]) -> None:
@@ -207,6 +224,9 @@ def _aspects(setup: EcrSetup, name: str, *, tags: bool) -> Aspects | None:
     if name.startswith(TEMPLATE):
         template = setup.template(name.removeprefix(TEMPLATE))
         return _template_aspects(template) if template else None
+    if name.startswith(CACHE):
+        rule = setup.cache_rule(name.removeprefix(CACHE))
+        return {UPSTREAM: cache_rule(rule.url, rule.secret)} if rule else None
     found = setup.repository(name)
     if found is None:
         return None
@@ -271,10 +291,49 @@ def _other_keys(differences: Iterable[SettingChange]) -> Iterator[Problem]:
         )
 
 
+def _taken_prefixes(
+    wanted: Mapping[str, Aspects], current: Mapping[str, Aspects | None]
+) -> Iterator[Problem]:
+    """Yield the prefixes below which another registry is cached: AWS does not let a rule change its own."""
+    for name, aspects in wanted.items():
+        found = current.get(name)
+        if UPSTREAM in aspects and found:
+            will, is_ = (str(as_table(each[UPSTREAM])["registry"]) for each in (aspects, found))
+            if will != is_:
+                prefix = name.removeprefix(CACHE)
+                yield Problem(
+                    what=f"the prefix {prefix} is already that of a cache of {is_}, not of {will}",
+                    where="[tool.lamina.ecr] pull-through",
+                    hint="name another prefix, or delete the rule: aws ecr delete-pull-through-cache-rule "
+                    f"--ecr-repository-prefix {prefix}",
+                )
+
+
+def _cache_problems(ecr: Ecr, caller: EcrCaller, repositories: Iterable[str]) -> Iterator[Problem]:
+    """Yield caches that would hold the project's own images, and secrets that AWS would not read."""
+    names = tuple(repositories)
+    for each in ecr.pull_through:
+        own = [name for name in names if name.startswith(f"{each.prefix}/")]
+        if own:
+            yield Problem(
+                what=f"the cache {each.prefix} of {each.registry} covers the project's own {', '.join(own)}",
+                where="[tool.lamina.ecr] pull-through",
+                allowed="a prefix that no repository of the project has",
+            )
+        region, account = (each.secret or "").split(":")[3:5] or (caller.region, caller.registry)
+        if (region, account) != (caller.region, caller.registry):
+            yield Problem(
+                what=f"the secret of {each.registry} is in account {account}, {region}, and the registry in "
+                f"{caller.registry}, {caller.region}",
+                where="[tool.lamina.ecr] pull-through",
+                allowed="a secret of the registry's own account and region",
+            )
+
+
 def _notes(caller: EcrCaller) -> Iterator[Problem]:
     if not caller.own:
         yield Problem(
             what=f"the registry belongs to account {caller.registry}, the caller to {caller.account}: "
-            "only the registry's account can set blob mounting and templates",
+            "only the registry's account can set blob mounting, templates and pull-through caches",
             hint="run it once with that account's credentials",
         )

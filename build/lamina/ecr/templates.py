@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from lamina.ecr.desired import (
     ACCOUNT,
     APPLIED,
+    CACHE,
     KEY,
     LIFECYCLE,
     MUTABILITY,
@@ -18,6 +19,7 @@ from lamina.ecr.desired import (
     SCAN,
     TAGS,
     TEMPLATE,
+    UPSTREAM,
     Aspects,
     merged,
 )
@@ -49,12 +51,12 @@ def as_cloudformation(wanted: Resources) -> JsonDocument:
     """Return a template. Its repositories stay when the stack is deleted: functions need their images."""
     resources: JsonDocument = {}
     for name, aspects in wanted.items():
-        is_template = name.startswith(TEMPLATE)
+        kind, properties = next(each for prefix, each in _KINDS.items() if name.startswith(prefix))
         resources[_logical(name)] = {
-            "Type": f"AWS::ECR::{'RepositoryCreationTemplate' if is_template else 'Repository'}",
+            "Type": f"AWS::ECR::{kind}",
             "DeletionPolicy": "Retain",
             "UpdateReplacePolicy": "Retain",
-            "Properties": _template(name, aspects) if is_template else _repository(name, aspects),
+            "Properties": properties(name, aspects),
         }
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
@@ -101,6 +103,23 @@ def _tag_list(aspects: Aspects) -> list[Json]:
     return [{"Key": name, "Value": value} for name, value in as_table(aspects[TAGS]).items()]
 
 
+def _cache(name: str, aspects: Aspects) -> JsonDocument:
+    rule = as_table(aspects[UPSTREAM])
+    return {
+        "EcrRepositoryPrefix": name.removeprefix(CACHE),
+        "UpstreamRegistryUrl": rule["registry"],
+        **({"CredentialArn": rule["secret"]} if rule["secret"] else {}),
+    }
+
+
+_KINDS: Mapping[str, tuple[str, Callable[[str, Aspects], JsonDocument]]] = {
+    TEMPLATE: ("RepositoryCreationTemplate", _template),
+    CACHE: ("PullThroughCacheRule", _cache),
+    "": ("Repository", _repository),
+}
+"""Beginning of a resource's name -> its type, and what makes its properties; the first that fits."""
+
+
 def _filters(aspects: Aspects) -> JsonDocument:
     kind, value = (f"ImageTagMutabilityExclusionFilter{each}" for each in ("Type", "Value"))
     found: list[Json] = [{kind: "WILDCARD", value: each} for each in _excluded(aspects)]
@@ -114,7 +133,16 @@ def as_terraform(wanted: Resources) -> JsonDocument:
     """
     kinds: dict[str, JsonDocument] = {}
     for name, aspects in wanted.items():
-        label, policy = _label(name), _policy(aspects)
+        label = _label(name)
+        if name.startswith(CACHE):
+            rule = as_table(aspects[UPSTREAM])
+            kinds.setdefault("aws_ecr_pull_through_cache_rule", {})[label] = {
+                "ecr_repository_prefix": name.removeprefix(CACHE),
+                "upstream_registry_url": rule["registry"],
+                **({"credential_arn": rule["secret"]} if rule["secret"] else {}),
+            }
+            continue
+        policy = _policy(aspects)
         excluded: list[Json] = [{"filter": each, "filter_type": "WILDCARD"} for each in _excluded(aspects)]
         settings: JsonDocument = {
             "image_tag_mutability": as_table(aspects[MUTABILITY])["mode"],

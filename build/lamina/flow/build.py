@@ -139,8 +139,8 @@ def _build(session: Session, plan: Plan, snapshot: Snapshot, run: str) -> Outcom
     )
     from lamina.flow.spread import find_spreading
 
-    decisions, outside = plan.acting("build"), snapshot.externals
-    make_ready(session, outside)
+    decisions = plan.acting("build")
+    outside = make_ready(session, snapshot.externals, (each.image.name for each in decisions))
     by_digest = session.flags.push or session.builder.local_images
     support = () if by_digest else find_support(decisions, snapshot.images)
     caches = find_caches(session, (decision.image for decision in decisions))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from lamina.declare.graph import Node
@@ -167,11 +168,13 @@ class _Answer:
 
 
 def _ask(session: Session, names: Iterable[str]) -> _Answer:
+    from lamina.flow.pull_through import read_through
+
     pins: dict[str, Pin] = {}
     silent: dict[str, RegistryError] = {}
     for name in names:
         try:
-            pins[name] = pin(name, session.registries.upstream(Reference.parse(name)).manifest)
+            pins[name] = pin(name, partial(read_through, session))
         except RegistryError as error:
             silent[name] = error
     return _Answer(pins=pins, silent=silent)

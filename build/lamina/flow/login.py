@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from lamina.execute.externals import load_stand_ins
 from lamina.flow.credentials import credentials
 from lamina.flow.lock import read_pins
+from lamina.flow.pull_through import through_caches
 from lamina.flow.session import Session
 from lamina.flow.snapshot import select, take_snapshot, without_stable
 from lamina.refs import Reference
@@ -29,12 +30,14 @@ def warm(session: Session) -> Iterator[tuple[str, str]]:
 
     Missing images are reported, not an error.
     """
-    outside = read_pins(session, select(session))
+    chosen = select(session)
+    outside = read_pins(session, chosen)
     load_stand_ins(outside, session.provider, session.runner, session.engine, session.screen.say)
     for name in outside.stand_ins:
         yield name, f"stand-in {outside.stand_ins[name].ref} is in the engine"
     for name in outside.unlocked:
         yield name, "not pinned yet: invoke lock"
+    outside = through_caches(session, outside, chosen)
     pulled = {
         (name, ref): None
         for used in outside.references.values()

@@ -25,8 +25,11 @@ if TYPE_CHECKING:
     from lamina.report.view import BuildView
 
 
-def make_ready(session: Session, outside: Externals) -> None:
-    """Prepare the builder and load the stand-ins of a build, in parallel: both wait for a program."""
+def make_ready(session: Session, outside: Externals, images: Iterable[str]) -> Externals:
+    """Prepare the builder and load the stand-ins of a build, in parallel: both wait for a program.
+
+    Return the external images as builds of these images and their bases pull them.
+    """
     from lamina.execute.externals import load_stand_ins
 
     engine = session.engine
@@ -34,6 +37,11 @@ def make_ready(session: Session, outside: Externals) -> None:
         lambda: session.builder,
         lambda: load_stand_ins(outside, session.provider, session.runner, engine, session.screen.say),
     )
+    if not session.project.ecr.pull_through:
+        return outside
+    from lamina.flow.pull_through import through_caches
+
+    return through_caches(session, outside, images)
 
 
 def make_request(

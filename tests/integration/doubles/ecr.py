@@ -44,6 +44,8 @@ class EcrDouble:
     account: str = ACCOUNT
     settings: dict[str, str] = field(default_factory=dict)
     templates: dict[str, dict[str, Any]] = field(default_factory=dict)
+    caches: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Prefix -> its pull-through cache rule."""
     storage: Path | None = None
     page: int = 100
     pushed: dict[str, float] = field(default_factory=dict)
@@ -66,6 +68,8 @@ class EcrDouble:
         if operation == "DescribeImageScanFindings":
             scan = self.scans.get(body["imageId"]["imageDigest"])
             return scan or Fault(code="ScanNotFoundException", message="Image scan does not exist")
+        if operation.endswith(("PullThroughCacheRule", "PullThroughCacheRules")):
+            return self._cache_rule(operation, body)
         if operation.endswith(("RepositoryCreationTemplate", "RepositoryCreationTemplates")):
             return self._template(operation, body)
         if operation in {"DescribeImages", "ListImages", "BatchGetImage", "BatchDeleteImage"}:
@@ -177,6 +181,24 @@ class EcrDouble:
     def _folder(self, repository: str) -> Path:
         assert self.storage is not None
         return self.storage / "docker/registry/v2/repositories" / repository / "_manifests"
+
+    def _cache_rule(self, operation: str, body: Mapping[str, Any]) -> Mapping[str, Any] | Fault:
+        if operation.startswith("Describe"):
+            wanted = body.get("ecrRepositoryPrefixes") or list(self.caches)
+            if missing := [each for each in wanted if each not in self.caches]:
+                return Fault(code="PullThroughCacheRuleNotFoundException", message=missing[0])
+            return {"pullThroughCacheRules": [self.caches[each] for each in wanted]}
+        prefix = body["ecrRepositoryPrefix"]
+        if operation.startswith("Create") and prefix in self.caches:
+            return Fault(code="PullThroughCacheRuleAlreadyExistsException", message=prefix)
+        if (
+            operation.startswith("Create")
+            and "docker" in body["upstreamRegistryUrl"]
+            and "credentialArn" not in body
+        ):
+            return Fault(code="InvalidParameterException", message="credentialArn is required")
+        self.caches[prefix] = {"registryId": self.account, **self.caches.get(prefix, {}), **body}
+        return self.caches[prefix]
 
     def _template(self, operation: str, body: Mapping[str, Any]) -> Mapping[str, Any] | Fault:
         if operation.startswith("Describe"):

@@ -5,6 +5,7 @@ import pytest
 from lamina.declare.accounts import AwsAccount, Ecr, Retention, account_of
 from lamina.declare.config import load_project
 from lamina.errors import ConfigError
+from lamina.refs import PullThrough
 
 from ..conftest import RUNTIME, Repo
 from .test_config import refusals
@@ -164,3 +165,40 @@ def test_a_tag_too_many_is_reported(repo: Repo) -> None:
     (told,) = refusals(repo)
 
     assert told.startswith("pyproject.toml:3: 51 tags")
+
+
+SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:ecr-pullthroughcache/hub-AbCdEf"
+
+
+def test_a_cache_has_the_usual_prefix_unless_one_is_given(repo: Repo) -> None:
+    repo.config(
+        f"""[tool.lamina.ecr]
+pull-through = ["public.ecr.aws", {{ registry = "docker.io", prefix = "hub", secret = "{SECRET}" }}]"""
+    )
+
+    assert repo.project().ecr.pull_through == (
+        PullThrough(registry="public.ecr.aws", prefix="ecr-public"),
+        PullThrough(registry="docker.io", prefix="hub", secret=SECRET),
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ('"gcr.io"', "'gcr.io' is not a registry that ECR caches"),
+        ('"docker.io"', "docker.io is cached only with a secret"),
+        ('{ registry = "quay.io", prefix = "Quay" }', "'Quay' is not the prefix of a cache"),
+        ('{ registry = "ghcr.io", secret = "token" }', "'token' is not the secret of a registry"),
+        ('"quay.io", "quay.io"', "two caches have the registry quay.io"),
+        ('"quay.io", { registry = "public.ecr.aws", prefix = "quay" }', "two caches have the prefix quay"),
+        ('{ registry = "quay.io", url = "x" }', "unknown key tool.lamina.ecr.pull-through.url"),
+        ("3", "tool.lamina.ecr.pull-through must be a table"),
+    ],
+)
+def test_a_cache_that_ecr_does_not_have_is_refused(repo: Repo, value: str, told: str) -> None:
+    repo.config(f"[tool.lamina.ecr]\npull-through = [{value}]")
+
+    with pytest.raises(ConfigError) as refused:
+        repo.project()
+
+    assert refused.value.problems[0].what.startswith(told)

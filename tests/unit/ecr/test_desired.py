@@ -20,6 +20,7 @@ from lamina.ecr.desired import (
     ROLE,
     SCAN,
     TAGS,
+    UPSTREAM,
     EcrCaller,
     SettingChange,
     canonical,
@@ -28,9 +29,12 @@ from lamina.ecr.desired import (
     merged,
     wanted_resources,
 )
+from lamina.refs import PullThrough
 
 HERE = EcrCaller(partition="aws", account="123456789012", registry="123456789012", region="eu-west-1")
 CMK = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:ecr-pullthroughcache/hub-AbCdEf"
+CACHED = PullThrough(registry="docker.io", prefix="docker-hub", secret=SECRET)
 BASE, FUNCTION, CACHE = "team/base-dev", "team/app-dev", "team/app-dev-cache"
 ALL = {"bases": [BASE], "functions": [FUNCTION], "caches": [CACHE]}
 LAMBDA_ITSELF = {  # as Lambda adds it when a function is created
@@ -60,6 +64,7 @@ def applied(seen: dict[str, Any], found: tuple[SettingChange, ...]) -> dict[str,
         Ecr(readers=("210987654321",), template="team"),
         Ecr(scan_on_push=False),
         Ecr(kms_key=CMK, tags=(("team", "data"),), template="team", template_role="arn:aws:iam::1:role/x"),
+        Ecr(pull_through=(CACHED,)),
     ],
 )
 def test_an_empty_account_becomes_what_is_wanted_and_stays_so(ecr: Ecr) -> None:
@@ -282,3 +287,24 @@ def test_a_template_gets_another_key_and_its_role() -> None:
 
     assert {each.aspect: each.will for each in found} == {KEY: CMK, ROLE: role}
     assert fixed(wanted, seen) == ()
+
+
+def test_a_rule_gets_another_secret_and_keeps_one_that_is_not_configured() -> None:
+    ecr = Ecr(pull_through=(CACHED,))
+    name = "pull-through cache docker-hub"
+    old = {UPSTREAM: {"registry": "registry-1.docker.io", "secret": SECRET.replace("hub", "old")}}
+    wanted = wanted_resources(ecr, HERE, bases=[], functions=[], caches=[])
+
+    (change,) = changes(wanted, {ACCOUNT: {MOUNTING: True}, name: old})
+    assert (change.aspect, change.after) == (UPSTREAM, f"registry-1.docker.io, {SECRET}")
+
+    public = Ecr(pull_through=(PullThrough(registry="quay.io", prefix="quay"),))
+    wanted = wanted_resources(public, HERE, bases=[], functions=[], caches=[])
+    theirs = {UPSTREAM: {"registry": "quay.io", "secret": SECRET}}
+    assert changes(wanted, {ACCOUNT: {MOUNTING: True}, "pull-through cache quay": theirs}) == ()
+
+
+def test_the_rules_of_another_accounts_registry_are_left_to_it() -> None:
+    there = EcrCaller(partition="aws", account="1" * 12, registry="2" * 12, region="eu-west-1")
+
+    assert wanted_resources(Ecr(pull_through=(CACHED,)), there, bases=[], functions=[], caches=[]) == {}

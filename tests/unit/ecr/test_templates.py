@@ -14,6 +14,7 @@ from lamina.declare.accounts import Ecr
 from lamina.ecr.desired import ACCOUNT, Aspects, EcrCaller, wanted_resources
 from lamina.ecr.templates import FORMATS, check_format, render
 from lamina.errors import ConfigError
+from lamina.refs import PullThrough
 
 HERE = EcrCaller(partition="aws", account="123456789012", registry="123456789012", region="eu-west-1")
 BASE, FUNCTION, CACHE = "team/base-dev", "team/app-dev", "team/app-dev-cache"
@@ -27,8 +28,14 @@ def wanted(ecr: Ecr, **more: Any) -> Mapping[str, Aspects]:
 CMK = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 CREATOR = "arn:aws:iam::123456789012:role/creator"
 TAGGED = Ecr(kms_key=CMK, tags=(("team", "data"),), template="team", template_role=CREATOR)
+SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:ecr-pullthroughcache/hub-AbCdEf"
+CACHES = (
+    PullThrough(registry="public.ecr.aws", prefix="ecr-public"),
+    PullThrough(registry="docker.io", prefix="docker-hub", secret=SECRET),
+)
 EVERYTHING = [
     TAGGED,
+    Ecr(pull_through=CACHES),
     Ecr(),
     Ecr(readers=("210987654321",), template="team"),
     Ecr(template="ROOT"),
@@ -64,6 +71,30 @@ def test_a_template_has_every_repository_as_the_setup_would_make_it() -> None:
     rules = json.loads(cache["LifecyclePolicy"]["LifecyclePolicyText"])["rules"]
     assert [each["selection"]["countNumber"] for each in rules] == [14, 9]
     assert (cache["ImageTagMutability"], "RepositoryPolicyText" in cache) == ("MUTABLE", False)
+
+
+def test_both_have_the_rules_of_pull_through_caches() -> None:
+    ecr = Ecr(pull_through=CACHES)
+    made = json.loads(render("cloudformation", wanted(ecr)))["Resources"].values()
+    rules = [each["Properties"] for each in made if each["Type"] == "AWS::ECR::PullThroughCacheRule"]
+    terraform = json.loads(render("terraform", wanted(ecr)))["resource"]["aws_ecr_pull_through_cache_rule"]
+
+    assert rules == [
+        {"EcrRepositoryPrefix": "ecr-public", "UpstreamRegistryUrl": "public.ecr.aws"},
+        {
+            "EcrRepositoryPrefix": "docker-hub",
+            "UpstreamRegistryUrl": "registry-1.docker.io",
+            "CredentialArn": SECRET,
+        },
+    ]
+    assert list(terraform.values()) == [
+        {"ecr_repository_prefix": "ecr-public", "upstream_registry_url": "public.ecr.aws"},
+        {
+            "ecr_repository_prefix": "docker-hub",
+            "upstream_registry_url": "registry-1.docker.io",
+            "credential_arn": SECRET,
+        },
+    ]
 
 
 def test_terraform_has_every_repository_and_destroys_none() -> None:
