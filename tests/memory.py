@@ -31,7 +31,7 @@ from trees import Tree
 HOST = "r.example"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
-_PATH = re.compile(rf"https://{re.escape(HOST)}/v2/(.+)/(manifests|blobs|tags)/([^?]+)")
+_PATH = re.compile(r"https://[a-z.]+/v2/(.+)/(manifests|blobs|tags)/([^?]+)")
 
 
 @dataclass(slots=True)

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextlib import suppress
-from typing import Generic, TypeVar
+from time import monotonic
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from threading import Event
 
 _Item = TypeVar("_Item")
 _Value = TypeVar("_Value")
 _Other = TypeVar("_Other")
+_GRACE = 1.0  # seconds that calls get to end after Ctrl-C
 
 
 def gather(work: Callable[[_Item], _Value], items: Iterable[_Item], *, threads: int) -> list[_Value]:
     """Call ``work`` for each item, up to ``threads`` at once, and return the results in order.
 
-    At the first error, or Ctrl-C, calls that have not begun are cancelled, those that run are awaited, and
-    the error is raised: of several, that of the earliest item. A single item is worked on in this thread.
+    At the first error calls that have not begun are cancelled, those that run are awaited, and the error is
+    raised: of several, that of the earliest item. A single item is worked on in this thread.
+
+    At Ctrl-C those that run are awaited for a second and then left behind: a registry that hangs does not
+    keep the process. What a call that was left behind does, the caller does not learn.
     """
     wanted = list(items)
     if len(wanted) < 2 or threads < 2:
@@ -43,31 +50,40 @@ class _Calls(Generic[_Item, _Value]):
         self.errors: list[BaseException | None] = [None for _ in items]
 
     def run(self, threads: int) -> None:
-        """Make the calls and wait for them. After Ctrl-C, wait for those that run, and raise it."""
-        from threading import Thread
+        """Make the calls and wait for them. Ctrl-C ends the wait.
 
-        started: list[Thread] = []
+        Threads are not joined: after a Ctrl-C in it ``join`` takes a thread that runs for one that has ended
+        (Python 3.11).
+        """
+        from threading import Event, Thread
+
+        ends: list[Event] = []
         try:
             for number in range(threads):
-                started.append(Thread(target=self._take, name=f"gather_{number}"))
-                started[-1].start()
-            for each in started:
-                each.join()
-        finally:
+                ended = Event()
+                Thread(target=self._take, args=(ended,), name=f"gather_{number}", daemon=True).start()
+                ends.append(ended)
+            for each in ends:
+                each.wait()
+        except BaseException:  # Ctrl-C, or the system has no room for a further thread
             self._stopped = True
-            for each in started:
-                with suppress(RuntimeError):  # Ctrl-C came before it was started: it begins no call
-                    each.join()
+            until = monotonic() + _GRACE
+            for each in ends:
+                each.wait(max(0.0, until - monotonic()))
+            raise
 
-    def _take(self) -> None:
-        for number in self._waiting:
-            if self._stopped:
-                return
-            try:
-                self.values[number].append(self._work(self._items[number]))
-            except BaseException as error:
-                self.errors[number] = error
-                self._stopped = True
+    def _take(self, ended: Event) -> None:
+        try:
+            for number in self._waiting:
+                if self._stopped:
+                    return
+                try:
+                    self.values[number].append(self._work(self._items[number]))
+                except BaseException as error:
+                    self.errors[number] = error
+                    self._stopped = True
+        finally:
+            ended.set()
 
 
 def both(first: Callable[[], _Value], second: Callable[[], _Other]) -> tuple[_Value, _Other]:
@@ -77,6 +93,49 @@ def both(first: Callable[[], _Value], second: Callable[[], _Other]) -> tuple[_Va
     calls: tuple[Callable[[], None], ...] = (lambda: one.append(first()), lambda: other.append(second()))
     gather(lambda call: call(), calls, threads=2)
     return one[0], other[0]
+
+
+def insist(work: Callable[[], object], *, at_ctrl_c: Callable[[], None]) -> bool:
+    """Do work that the first Ctrl-C does not end, in a thread; the second one leaves it behind.
+
+    Return whether Ctrl-C came. Raises the work's error.
+
+    Args:
+        work: what is done.
+        at_ctrl_c: called after the first one.
+    """
+    from threading import Event, Thread
+
+    from lamina.process import signals_held
+
+    faults: list[BaseException] = []
+    ended = Event()
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:
+            faults.append(error)
+        finally:
+            ended.set()
+
+    interrupted = begun = False
+    while not ended.is_set():
+        try:
+            if not begun:
+                with signals_held():
+                    Thread(target=run, name="insist", daemon=True).start()
+                    begun = True
+            if interrupted:
+                at_ctrl_c()
+            ended.wait()
+        except KeyboardInterrupt:
+            if interrupted:
+                break
+            interrupted = True
+    for fault in faults:
+        raise fault
+    return interrupted
 
 
 def within(seconds: float, work: Callable[[], None]) -> bool:

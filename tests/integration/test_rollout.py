@@ -459,8 +459,8 @@ def test_all_or_nothing_leaves_what_another_client_deployed_meanwhile(account: A
     back = restore(plan, plan.moves, 10, account.said.append)
 
     assert "no alias was moved, the updated functions stay updated" in problem(untouched)
-    assert back["one"] is None
-    assert "another client changed its image meanwhile" in str(back["two"])
+    assert back.problems["one"] is None
+    assert "another client changed its image meanwhile" in str(back.problems["two"])
     assert {name: account.lambdas.runs(name) for name in ("one", "two")} == {"one": OLD, "two": OTHER}
     assert account.lambdas.image_config("two") == {"Command": ["app.new"]}
 
@@ -473,7 +473,7 @@ def test_all_or_nothing_leaves_a_command_that_another_client_set_meanwhile(accou
 
     back = restore(plan, plan.moves, 10, account.said.append)
 
-    assert "another client changed its command meanwhile" in str(back["one"])
+    assert "another client changed its command meanwhile" in str(back.problems["one"])
     assert account.lambdas.runs("one") == OLD
     assert account.lambdas.image_config("one") == {"Command": ["app.theirs"]}
 
@@ -516,6 +516,44 @@ def test_ctrl_c_puts_back_what_was_updated_if_all_or_nothing_was_asked(account: 
     assert set(statuses(done)) <= {"returned", "stopped"}
     assert "returned" in statuses(done)
     assert {account.lambdas.runs(name) for name in names} == {OLD}
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_while_functions_are_put_back(account: Account, times: int) -> None:
+    """The first one changes nothing, the second one leaves them, and says so."""
+    account.runs(OLD, "one", "two")
+    account.lambdas.answers["one"] = "no good"
+    plan = account.plan("one", "two")
+    changed: list[str] = []
+    released = threading.Event()
+
+    def press() -> None:
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    def hold(name: str) -> None:
+        changed.append(name)
+        if len(changed) == 3:
+            press()
+            released.wait()
+
+    def say(line: str) -> None:
+        account.said.append(line)
+        if line.startswith("functions are being put back"):
+            press() if times == 2 else released.set()
+
+    account.lambdas.updating = hold
+    try:
+        done = apply(plan, DeployOptions(smoke=True, atomic=True), say=say)
+    finally:
+        released.set()
+        for each in threading.enumerate():
+            if each.name == "insist":
+                each.join()
+
+    assert done.interrupted
+    problems = "\n".join(map(str, done.all_problems))
+    assert ("its return was not waited for" in problems) is (times == 2), problems
+    assert {account.lambdas.runs(name) for name in ("one", "two")} == {OLD}
 
 
 FIRST, SECOND, THIRD = (f"2026010{day}T000000-aaaaaa" for day in "123")

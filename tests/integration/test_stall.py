@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import json
 import re
+import signal
 from collections.abc import Iterator
 
 import pytest
 from doubles import gate
-from projects import Repo
+from projects import Repo, wait_for
 
 from lamina.errors import RegistryError
 from lamina.process import SubprocessRunner
@@ -126,3 +127,44 @@ def test_a_push_of_the_engine(tiny: Repo, slow: gate.Gate) -> None:
 
     assert f"error: {slow.address}: the push of {slow.address}/base-dynamo" in done.stderr
     assert "stands still: nothing moved for 3 s" in done.stderr
+
+
+class TestCtrlC:
+    """A command that is stopped ends at once, whatever a registry does. It waits for no timeout."""
+
+    def stop(self, repo: Repo, slow: gate.Gate, pattern: str, *words: str) -> str:
+        """Stop a command as soon as a request hangs. Return what it wrote."""
+        slow.hangs = these(pattern)
+        slow.asked.clear()
+        env = {"LAMINA_REGISTRY": slow.address, "LAMINA_STALL": "0"}  # only Ctrl-C ends a transfer
+        with repo.running(*words, env=env) as child:
+            wait_for("the request", lambda: any(re.match(pattern, each) for each in slow.asked))
+            child.send_signal(signal.SIGINT)
+            stdout, stderr = child.communicate(timeout=25)
+        assert child.returncode == 130, stdout + stderr
+        assert "Traceback" not in stderr
+        slow.hangs = these("nothing")
+        return stdout + stderr
+
+    def test_in_a_plan(self, tiny: Repo, slow: gate.Gate) -> None:
+        assert "stopped" in self.stop(tiny, slow, "(GET|HEAD) .*/manifests/", "plan")
+
+    def test_in_a_push_of_the_builder(self, tiny: Repo, slow: gate.Gate) -> None:
+        self.stop(tiny, slow, "(PUT|PATCH) .*/uploads/", "build-all", "--push")
+
+        assert tiny.recorded == {}
+        assert len(tiny.ok("build-all", "--push", "--json", env={"LAMINA_REGISTRY": slow.address}).built) == 3
+
+    def test_in_an_append(self, tiny: Repo, slow: gate.Gate) -> None:
+        env = {"LAMINA_REGISTRY": slow.address}
+        tiny.ok("build-all", "--push", env=env)
+        before = tiny.recorded
+        tiny.append("src/dynamo.py", "# edited\n")
+        tiny.append("src/handler.py", "# edited\n")
+
+        tiny.env["LAMINA_APPEND"] = "only"
+        self.stop(tiny, slow, "POST .*/uploads/", "build-all", "--push")
+
+        assert tiny.recorded == before
+        done = tiny.ok("build-all", "--push", "--json", env=env)
+        assert len(done.built) == 3

@@ -17,6 +17,7 @@ PACKAGE = Path(__file__).parents[2] / "build" / "lamina"
 TYPES = ("json_data", "oci", "patterns", "reachable", "values")
 GROUND = ("errors", "process", "refs", "files", "masks", "parallel", *TYPES)
 CORE: dict[str, tuple[str, ...]] = {
+    "parallel": ("process",),
     "provider": ("errors", "process"),
     "aws": GROUND,
     "registries": (*GROUND, "aws"),

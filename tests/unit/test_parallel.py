@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
 from typing import NoReturn
 
 import pytest
 
-from lamina.parallel import both, gather, within
+from lamina.parallel import both, gather, insist, within
 
 MANY = 20
 
@@ -87,6 +88,19 @@ def test_calls_that_run_are_awaited_after_an_error() -> None:
     assert ended == ["runs"]
 
 
+def press() -> None:
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+
+@pytest.fixture
+def at_ctrl_c() -> Iterator[None]:
+    """Ctrl-C raises KeyboardInterrupt, also in a background job, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("at_ctrl_c")
 def test_ctrl_c_leaves_out_what_has_not_begun() -> None:
     begun: list[int] = []
     never = threading.Event()
@@ -94,18 +108,68 @@ def test_ctrl_c_leaves_out_what_has_not_begun() -> None:
     def work(item: int) -> None:
         begun.append(item)
         if item == 1:
-            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            press()
         never.wait(0.05)
 
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a background job
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            gather(work, range(1000), threads=2)
-    finally:
-        signal.signal(signal.SIGINT, before)
+    with pytest.raises(KeyboardInterrupt):
+        gather(work, range(1000), threads=2)
 
     assert {0, 1} <= set(begun)
     assert len(begun) < 1000
+
+
+@pytest.mark.usefixtures("at_ctrl_c")
+def test_ctrl_c_does_not_wait_for_calls_that_hang() -> None:
+    release = threading.Event()
+    ended: list[int] = []
+
+    def work(item: int) -> None:
+        if item == 1:
+            press()
+        release.wait()
+        ended.append(item)
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            gather(work, range(2), threads=2)
+        assert ended == []
+    finally:
+        release.set()
+
+
+@pytest.mark.usefixtures("at_ctrl_c")
+def test_work_that_is_insisted_on_ends_after_the_first_ctrl_c() -> None:
+    warned = threading.Event()
+
+    def work() -> None:
+        press()
+        warned.wait()
+
+    assert insist(work, at_ctrl_c=warned.set)
+    assert not insist(lambda: None, at_ctrl_c=warned.clear)
+    assert warned.is_set()
+
+
+@pytest.mark.usefixtures("at_ctrl_c")
+def test_the_second_ctrl_c_leaves_work_that_is_insisted_on() -> None:
+    release = threading.Event()
+    ended: list[bool] = []
+
+    def work() -> None:
+        press()
+        ended.append(release.wait())
+
+    assert insist(work, at_ctrl_c=press)
+    assert ended == []
+    release.set()
+
+
+def test_work_that_is_insisted_on_raises_its_error() -> None:
+    def work() -> NoReturn:
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        insist(work, at_ctrl_c=press)
 
 
 def test_ctrl_c_before_a_thread_has_started_is_raised_as_such(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
 from lamina.aws.clients import CONNECTIONS
 from lamina.aws.lambda_ import Functions
@@ -12,45 +13,68 @@ from lamina.aws.live import Live
 from lamina.deploy.deploy import Deployment
 from lamina.deploy.rules import FunctionUpdate
 from lamina.errors import AwsError, LaminaError, Problem
-from lamina.parallel import gather
+from lamina.parallel import gather, insist
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restored:
+    """What became of the functions of a deployment that is undone.
+
+    Attributes:
+        problems: function name -> why it could not be put back; None if it runs what it ran. Functions that
+            the deployment did not change are left out.
+        interrupted: whether Ctrl-C came meanwhile.
+    """
+
+    problems: Mapping[str, Problem | None]
+    interrupted: bool = False
 
 
 def restore(
     deployment: Deployment, moves: Sequence[FunctionUpdate], timeout: float, say: Callable[[str], None]
-) -> dict[str, Problem | None]:
+) -> Restored:
     """Give functions what they ran before the deployment, where it changed them.
 
-    What another client changed meanwhile is left alone.
+    What another client changed meanwhile is left alone. The first Ctrl-C is ignored; the next one leaves the
+    functions as they are.
 
     Args:
         deployment: the plan.
         moves: those of its updates that were begun.
         timeout: seconds one function may take.
         say: prints a line.
-
-    Returns:
-        Function name -> why it could not be put back; None if it runs what it ran. Functions that the
-        deployment did not change are left out.
     """
+    done: dict[str, tuple[bool, Problem | None]] = {}
 
-    def bring(move: FunctionUpdate) -> tuple[bool, Problem | None]:
+    def bring(move: FunctionUpdate) -> None:
         name = str(move.wanted.function)
         try:
             changed = _bring_back(deployment.client(move), name, move, deployment.live[name], timeout)
         except LaminaError as error:
-            problem = error.problems[0]
-            return True, replace(
-                problem,
-                what=f"it could not be put back: {problem.what}",
-                where=f"{name}: {problem.where}",
-                hint="invoke status; then deploy again",
-            )
+            done[name] = True, _not_back(name, error.problems[0])
+            return
         if changed:
             say(f"{name}: runs again what it ran before")
-        return changed, None
+        done[name] = changed, None
 
-    done = zip(moves, gather(bring, moves, threads=CONNECTIONS), strict=True)
-    return {str(move.wanted.function): problem for move, (changed, problem) in done if changed}
+    warning = "functions are being put back (Ctrl-C again: leave them as they are)"
+    work = partial(gather, bring, moves, threads=CONNECTIONS)
+    interrupted = insist(work, at_ctrl_c=lambda: say(warning))
+    names = [str(move.wanted.function) for move in moves]
+    known = dict(done)
+    unknown = Problem(what="its return was not waited for", where="AWS Lambda")
+    left = {name: _not_back(name, unknown) for name in names if name not in known}
+    problems = {name: problem for name, (changed, problem) in known.items() if changed}
+    return Restored(problems={**problems, **left}, interrupted=interrupted)
+
+
+def _not_back(name: str, problem: Problem) -> Problem:
+    return replace(
+        problem,
+        what=f"it could not be put back: {problem.what}",
+        where=f"{name}: {problem.where}",
+        hint="invoke status; then deploy again",
+    )
 
 
 def _bring_back(client: Functions, name: str, move: FunctionUpdate, before: Live, timeout: float) -> bool:

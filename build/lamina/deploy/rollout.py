@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -19,10 +19,10 @@ from lamina.deploy.canary import Waiting
 from lamina.deploy.deploy import Deployment, DeployOptions
 from lamina.deploy.judge import answer_problem
 from lamina.deploy.pointing import Pointing
-from lamina.deploy.restore import restore
+from lamina.deploy.restore import Restored, restore
 from lamina.deploy.results import DeployResult, Rollout, Status, failed, name_of, note_of
 from lamina.deploy.rules import FunctionUpdate
-from lamina.errors import AwsError, LaminaError, Problem
+from lamina.errors import AwsError, LaminaError
 
 
 def apply(
@@ -62,14 +62,15 @@ def apply(
     return made
 
 
-def _returned(made: Rollout, restored: Mapping[str, Problem | None]) -> Rollout:
+def _returned(made: Rollout, restored: Restored) -> Rollout:
     """Return the result after functions were put back."""
+    problems = restored.problems
 
     def result(each: DeployResult) -> DeployResult:
         name = name_of(each.move)
-        if name not in restored:
+        if name not in problems:
             return each
-        problem = restored[name]
+        problem = problems[name]
         status: Status = "failed" if each.problem or problem else "returned"
         if each.problem and problem:
             problem = replace(each.problem, what=f"{each.problem.what}\n  {problem.what}", hint=problem.hint)
@@ -77,7 +78,8 @@ def _returned(made: Rollout, restored: Mapping[str, Problem | None]) -> Rollout:
             each, status=status, problem=problem or each.problem, now=each.now if problem else None
         )
 
-    return replace(made, results=tuple(map(result, made.results)))
+    interrupted = made.interrupted or restored.interrupted
+    return replace(made, results=tuple(map(result, made.results)), interrupted=interrupted)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -236,7 +236,8 @@ def append_images(
             waiting = {name: each for name, each in waiting.items() if name not in done}
         check_appends(session, without_appended(with_appends(plan, refused), outcome))
     except (LaminaError, OSError, KeyboardInterrupt) as error:
-        left = [each for each in plan.appends if each.image.name not in worker.results]
+        outcome = Outcome(results=dict(worker.results))  # threads that Ctrl-C left behind may add some
+        left = [each for each in plan.appends if each.image.name not in outcome.results]
         return cut_short(outcome, left, error), refused
     return outcome, refused
 
