@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lamina.affected.image import AffectedImage
@@ -84,7 +84,8 @@ def planned(plan: Plan, seconds: Mapping[str, float]) -> Affected:
         for each in plan.decisions.values()
         if each.action != "skip"
     )
-    return Affected(revision="", changed=changed, images=len(plan.decisions), notes=plan.notes)
+    cause = (replace(plan.cause, what=f"not looked: {plan.cause.what}"),) if plan.cause else ()
+    return Affected(revision="", changed=changed, images=len(plan.decisions), notes=(*plan.notes, *cause))
 
 
 class _UnreadableError(LaminaError):

@@ -61,8 +61,8 @@ class StoreLookup:
 
     store: the store's name for reasons: ``the engine``, ``registry example.com``. found: image -> the image
     under its content tag. elsewhere: image -> the same fingerprint under another name. recorded: the images
-    that were in it once, as they are now. unknown: why the store was not asked; None if it was. brief: the
-    same in few words, if that is long. hint: the next step.
+    that were in it once, as they are now. unknown: why the store was not asked, in few words; None if
+    it was. cause: the error of the store, if that is why.
     """
 
     store: str
@@ -70,8 +70,7 @@ class StoreLookup:
     elsewhere: Mapping[str, FoundImage] = field(default_factory=dict)
     recorded: Collection[str] = ()
     unknown: str | None = None
-    brief: str | None = None
-    hint: str | None = None
+    cause: Problem | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,8 +102,7 @@ class Plan:
     """The existing images among these and their bases: under the content tag, or at the source of a retag."""
     store: str
     unknown: str | None = None
-    brief: str | None = None
-    hint: str | None = None
+    cause: Problem | None = None
     notes: tuple[Problem, ...] = ()
     headline: str | None = None
     """The first line of every report: static mode, the stand-in runtime."""
@@ -168,8 +166,7 @@ def make_plan(
         found={**lookup.found, **_sources(decisions.values())},
         store=lookup.store,
         unknown=lookup.unknown,
-        brief=lookup.brief,
-        hint=lookup.hint,
+        cause=lookup.cause,
         notes=notes,
         headline=headline,
     )

@@ -31,8 +31,9 @@ def make_plan_only(session: Session) -> Plan:
             raise
         session = session.offline()
         hint = next((each.hint for each in error.problems if each.hint), None)
-        brief = "no engine answers" if isinstance(error, EngineError) else None
-        unknown = StoreLookup(store="", unknown=error.problems[0].what, brief=brief, hint=hint)
+        cause = replace(error.problems[0], hint=hint)
+        brief = "no engine answers" if isinstance(error, EngineError) else "the registry cannot be asked"
+        unknown = StoreLookup(store="", unknown=brief, cause=cause)
         snapshot = replace(take_snapshot(session), lookup=unknown)
     plan = decide(session, snapshot, append="registry" if session.remote else "engine")
     return replace(plan, notes=(*plan.notes, *newer, *_unwritten_caches(session, plan)))

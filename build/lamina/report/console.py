@@ -161,16 +161,16 @@ class Screen:
         table = TextTable(("image", "action", "why", "tag"))
         for name, decision in plan.decisions.items():
             action = "append" if decision.append else decision.action
-            reasons = tuple(_brief(each, plan) for each in decision.reasons)
-            table.add_row(name, styled(action), shown_reasons(reasons), decision.image.tag)
+            table.add_row(name, styled(action), shown_reasons(decision.reasons), decision.image.tag)
         self.table(table)
         counts = {action: len(plan.acting(action)) for action in ("build", "retag", "skip")}
         if plan.appends:
             counts = {"append": len(plan.appends), **counts, "build": counts["build"] - len(plan.appends)}
-        looked = f"not looked: {plan.unknown}" if plan.unknown else f"looked in {plan.store}"
+        unknown = plan.cause or plan.unknown
+        looked = f"not looked: {unknown}" if unknown else f"looked in {plan.store}"
         self.say(", ".join(f"{count} to {action}" for action, count in counts.items()) + f"; {looked}")
-        if plan.hint:
-            self.say(f"  next: {plan.hint}")
+        if plan.cause:
+            self._note("note", looked)
 
     def outcome(self, outcome: Outcome, *, seconds: float, brief: bool = False) -> None:
         """Print the closing table: the result of each image and, on a wide terminal, its digest.
@@ -316,11 +316,6 @@ def saved_line(saved: Saved | None, known: int, images: int) -> str | None:
     text += f" and {figures.size(saved.bytes)}" if saved.bytes is not None else ""
     these = "these images" if known == images else f"{known} of these {images} images"
     return f"saved {text} against the last cold build of {these}"
-
-
-def _brief(reason: str, plan: Plan) -> str:
-    """Return a reason of a plan; in few words if the last line says why nothing was asked."""
-    return f"unknown: {plan.brief}" if plan.brief and reason.endswith(f": {plan.unknown}") else reason
 
 
 def _is_on(env: Mapping[str, str], name: str) -> bool:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from lamina.errors import ConfigError, EngineError, RegistryError
+from lamina.affected.since import planned
+from lamina.errors import ConfigError, EngineError, Problem, RegistryError
 from lamina.flow.build import build_images
 from lamina.flow.plan import make_plan_only
 from lamina.flow.snapshot import look_up, take_snapshot, without_stable
@@ -82,8 +83,9 @@ def test_a_silent_registry_makes_a_plan_that_says_so(shop: Shop) -> None:
 
     plan = make_plan_only(session)
 
-    assert plan.unknown
-    assert HOST in plan.unknown or "refused" in plan.unknown
+    assert plan.unknown == "the registry cannot be asked"
+    assert plan.cause
+    assert HOST in str(plan.cause) or "refused" in str(plan.cause)
     assert {each.action for each in plan.decisions.values()} == {"build"}
     assert not session.flags.offline
 
@@ -93,8 +95,15 @@ def test_a_plan_without_an_engine_names_the_next_step(shop: Shop) -> None:
 
     plan = make_plan_only(session)
 
-    assert plan.unknown == "the private engine 'private' is down"
-    assert (plan.brief, plan.hint) == ("no engine answers", "invoke build or invoke engine.up starts it")
+    assert plan.unknown == "no engine answers"
+    assert plan.cause == Problem(
+        what="the private engine 'private' is down", hint="invoke build or invoke engine.up starts it"
+    )
+    assert {each.reasons for each in plan.decisions.values()} == {
+        ("unknown whether it exists: no engine answers",)
+    }
+    (note,) = planned(plan, {}).notes[len(plan.notes) :]
+    assert note.what == "not looked: the private engine 'private' is down"
 
 
 def test_offline_nothing_is_asked(shop: Shop) -> None:

@@ -57,18 +57,23 @@ def test_the_headline_is_the_first_line(receipts: Repo, capsys: Capture) -> None
 
 def test_why_no_engine_was_asked_is_said_once_with_the_next_step(receipts: Repo, capsys: Capture) -> None:
     silent = "no Docker engine answers at unix:///var/run/docker.sock: no such file or directory"
-    lookup = StoreLookup(store="", unknown=silent, brief="no engine answers", hint="invoke build starts it")
+    cause = Problem(what=silent, hint="invoke build starts it")
+    lookup = StoreLookup(store="", unknown="no engine answers", cause=cause)
     images = receipts.images()
 
     Screen(env={}).plan(make_plan(images, images, lookup, last={}))
 
     lines = capsys.readouterr().out.splitlines()
     assert sum(silent in line for line in lines) == 1
-    assert sum("unknown: no engine answers" in line for line in lines) == 4
+    assert sum("unknown whether it exists: no engine answers" in line for line in lines) == 4
     assert lines[-2:] == [
         f"4 to build, 0 to retag, 0 to skip; not looked: {silent}",
         "  next: invoke build starts it",
     ]
+    screen = Screen(as_json=True, env={})
+    screen.plan(make_plan(images, images, lookup, last={}))
+    messages = json.loads(screen.result("plan", ok=True, images=[]))["messages"]
+    assert [each["text"] for each in messages] == [f"not looked: {cause}"]
 
 
 def test_many_reasons_are_counted(receipts: Repo, shelf: Shelf, capsys: Capture) -> None:
