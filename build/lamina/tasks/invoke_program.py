@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from invoke.exceptions import ParseError
+from invoke.parser.argument import Argument
 from invoke.program import Program
 
 from lamina import __version__
 from lamina.tasks.collection import ns
+from lamina.tasks.command import Flag
 from lamina.tasks.commands import COMMANDS
 from lamina.tasks.help import command_help
+from lamina.tasks.line import typed_names
 from lamina.tasks.usage import usage_errors
 
 
@@ -37,12 +41,44 @@ class LaminaProgram(Program):
         """Raise ParseError for a task after one that takes words: there a word may be an image's name."""
         for task, after in pairwise(self.tasks):
             if task.name and COMMANDS[task.name].reads_words:
-                text = f"a word after it is a value, and {after.name!r} is a second command: run it by itself"
+                text = f"{after.name!r} is a second command: run it by itself"
                 raise ParseError(text, task)
 
     def print_task_help(self, name: str) -> None:
         """Print the help of a task."""
         sys.stdout.write(command_help(COMMANDS[name]))
+
+
+def name_words(words: Sequence[str]) -> list[str]:
+    """Return a line for Invoke, which does not know words for a flag: ``build --image a`` for ``build a``.
+
+    As without Invoke, such a word is never another command.
+    """
+    named: list[str] = []
+    core: Mapping[str, Argument] = program.initial_context.flags
+    typed: Mapping[str, tuple[Flag, bool]] = {}
+    takes: Flag | None = None
+    waiting = False
+    for word in words:
+        name, has_value, _ = word.partition("=")
+        if waiting:
+            waiting = False
+        elif word.startswith("-"):
+            own = typed[name][0].kind is not bool if name in typed else False
+            waiting = not has_value and (own or (name in core and _needs_value(core[name])))
+        elif not typed:
+            if word not in COMMANDS or (takes := COMMANDS[word].takes_words) is None:
+                return [*words]
+            typed = typed_names(COMMANDS[word])
+        elif takes:
+            named.append(f"--{takes.name}")
+            takes = takes if takes.kind is list else None
+        named.append(word)
+    return named
+
+
+def _needs_value(flag: Argument) -> bool:
+    return flag.takes_value and not flag.optional
 
 
 program = LaminaProgram(name="Lamina", binary="lamina", namespace=ns, version=__version__)

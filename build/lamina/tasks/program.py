@@ -73,10 +73,10 @@ def _answer(words: Sequence[str]) -> str | None:
 
 
 def _run_with_invoke(words: Sequence[str]) -> int:
-    from lamina.tasks.invoke_program import program
+    from lamina.tasks.invoke_program import name_words, program
 
     try:
-        program.run([sys.argv[0], *words])
+        program.run([sys.argv[0], *name_words(words)])
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else 0
     return 0

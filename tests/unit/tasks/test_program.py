@@ -77,16 +77,39 @@ def test_several_commands_in_a_line_run_one_after_the_other(
 
 
 @pytest.mark.parametrize(
-    "words", [("--debug", "plan", "config"), ("why", "a", "config"), ("plan", "config", "--echo")]
+    ("words", "unknown"),
+    [
+        (("--debug", "plan", "config"), "config"),
+        (("plan", "config", "--echo"), "config"),
+        (("-F", "plan", "plan", "--stack", "x", "a", "config", "-e"), "a"),
+        (("build", "a", "config", "--echo"), "a"),
+    ],
 )
-def test_a_command_that_takes_words_is_the_last_one_of_a_line(
-    lamina: Command, receipts: Repo, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+def test_a_word_is_an_image_beside_flags_of_invoke_too(
+    lamina: Command, receipts: Repo, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], unknown: str
 ) -> None:
     """Invoke reads these lines: it would run the second command."""
+    assert lamina(*words) == 3
+
+    assert f"there is no image '{unknown}'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("build", "a", "config", "--jsn"), "build has no flag --jsn; did you mean --json?"),
+        (("build", "a", "--image"), "build: --image needs a value"),
+        (("report", "a", "config", "--echo"), "report: 'config' is a second command: run it by itself"),
+        (("why", "a", "config"), "why: 'config' is a second command: run it by itself"),
+    ],
+)
+def test_a_mistake_after_words_is_named(
+    lamina: Command, receipts: Repo, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], says: str
+) -> None:
     assert lamina(*words) == 2
 
     told = capsys.readouterr()
-    assert "'config' is a second command: run it by itself" in told.err
+    assert told.err.startswith(f"error: {says}")
     assert told.out == ""
 
 
