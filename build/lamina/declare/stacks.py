@@ -43,7 +43,8 @@ _STACK_KEYS: Mapping[str, Key] = {
                   help="the share of calls that the alias moves to a new version step by step: 10%:1m"),
     "alarms": Key(kind=list, values=(Key(kind=str),),
                   help="CloudWatch alarms that return a canary"),
-    "approval": Key(kind=bool, help="whether deploy needs --approve <stack>"),
+    "approval": Key(kind=bool,
+                    help="whether deploy, promote and outputs --ssm need --approve <stack>"),
 }
 # fmt: on
 
@@ -60,7 +61,7 @@ class Stack:
         alias: The alias that `deploy` moves by default.
         canary: How calls move to new versions by default; `linear` excludes it.
         alarms: The names of CloudWatch alarms that return calls to the old versions.
-        approval: Whether `deploy` needs ``--approve``.
+        approval: Whether `deploy`, `promote` and ``outputs --ssm`` need ``--approve``.
         source: Where it is declared, for messages; empty if it is not.
     """
 

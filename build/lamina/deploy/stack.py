@@ -80,7 +80,7 @@ def require_approval(session: Session, approved: str | None) -> None:
     stack = session.project.stack
     if approved not in {None, stack.name} or (stack.approval and approved is None):
         raise ConfigError.of(
-            f"stack {stack.name} is deployed only with --approve {stack.name}"
+            f"stack {stack.name} is changed only with --approve {stack.name}"
             if approved is None
             else f"--approve {approved} is not for stack {stack.name}",
             where=stack.source or "--approve",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from lamina.errors import ConfigError
+from lamina.errors import ConfigError, Problem
 from lamina.flow.session import Session
 
 if TYPE_CHECKING:
@@ -20,12 +20,22 @@ def outputs(
     allow_stale: bool,
     ssm: str | bool,
     dry_run: bool,
+    approve: str | None,
 ) -> int:
-    """Print the references of images. ssm: the prefix of parameters to write; True for the default one."""
+    """Print the references of images.
+
+    Args:
+        ssm: the prefix of parameters to write; True for the default one.
+        approve: the stack whose parameters may be written.
+    """
     from lamina.handoff.formats import render
     from lamina.handoff.outputs import resolve_outputs
 
-    _check_flags(ssm=ssm, plan_only=plan_only, dry_run=dry_run)
+    _check_flags(ssm=ssm, plan_only=plan_only, of_ssm={"--dry-run": dry_run, "--approve": approve})
+    if ssm and not dry_run:
+        from lamina.deploy.stack import require_approval
+
+        require_approval(session, approve)
     found = resolve_outputs(session, plan_only=plan_only, allow_stale=allow_stale)
     text = render(form, found)
     if ssm:
@@ -34,13 +44,16 @@ def outputs(
     return 0
 
 
-def _check_flags(*, ssm: str | bool, plan_only: bool, dry_run: bool) -> None:
+def _check_flags(*, ssm: str | bool, plan_only: bool, of_ssm: Mapping[str, object]) -> None:
     if ssm and plan_only:
         raise ConfigError.of(
             "--ssm writes digests of pushed images, and --plan-only has none", where="--plan-only"
         )
-    if dry_run and not ssm:
-        raise ConfigError.of("--dry-run belongs to --ssm: else nothing is written", where="--dry-run")
+    ConfigError.check(
+        Problem(what=f"{flag} belongs to --ssm: else nothing is written", where=flag)
+        for flag, given in of_ssm.items()
+        if given and not ssm
+    )
 
 
 def _write_parameters(

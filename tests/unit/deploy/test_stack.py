@@ -44,7 +44,7 @@ def test_other_accounts_are_reported_together() -> None:
 @pytest.mark.parametrize(
     ("stack", "approved", "said"),
     [
-        ("prod", None, "stack prod is deployed only with --approve prod"),
+        ("prod", None, "stack prod is changed only with --approve prod"),
         ("prod", "dev", "--approve dev is not for stack prod"),
         ("prod", "prod", None),
         ("dev", None, None),

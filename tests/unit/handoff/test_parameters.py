@@ -161,13 +161,31 @@ def test_the_account_is_that_of_the_stack(lamina: Command, receipts: Repo, ssm: 
     assert "stack dev is in 222222222222" in capsys.readouterr().err
 
 
+def test_a_stack_that_wants_an_approval_gets_no_parameter_without_it(
+    lamina: Command, receipts: Repo, ssm: Any, capsys: Output
+) -> None:
+    receipts.config(
+        f'[tool.lamina]\nregistry = "{HOST}"\nplatform = "linux/amd64"\n'
+        "[tool.lamina.stacks.dev]\napproval = true\n"
+    )
+
+    for words in ((), ("--approve", "prod")):
+        assert lamina("outputs", "--ssm", *words) == 2
+    assert "stack dev is changed only with --approve dev" in capsys.readouterr().err
+    assert lamina("outputs", "--ssm", "--dry-run") == lamina("outputs") == 0
+    assert values(ssm) == {}
+
+    assert lamina("outputs", "--ssm", "--approve", "dev") == 0
+    assert len(values(ssm)) == 2
+
+
 @pytest.mark.parametrize("prefix", ["lamina", "/", "/aws/x", "/SSM/x", "/a b", "/a//b", "/a" * 13])
 def test_a_prefix_that_parameters_may_not_have_is_refused(prefix: str) -> None:
     with pytest.raises(ConfigError, match="not a prefix of parameters"):
         check_prefix(prefix)
 
 
-@pytest.mark.parametrize("words", [("--ssm", "--plan-only"), ("--dry-run",)])
+@pytest.mark.parametrize("words", [("--ssm", "--plan-only"), ("--dry-run",), ("--approve", "dev")])
 def test_flags_that_have_no_meaning_together_are_refused(
     lamina: Command, capsys: Output, words: tuple[str, ...]
 ) -> None:

@@ -73,6 +73,7 @@ CI: tuple[CliCommand, ...] = (
                  help="also write a parameter of AWS Systems Manager for each image, by digest: "
                       "PREFIX/<stack>/<image> (default: /lamina)"),
             switch("dry-run", "with --ssm: show which parameters would change, and change nothing"),
+            text("approve", "with --ssm: write those of this stack, which is configured to need an approval"),
             "registry", "stack", "platform", "static",
         ),
     ),
