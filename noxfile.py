@@ -76,6 +76,13 @@ def handoff(session: nox.Session) -> None:
 
 
 @nox.session
+def cdk(session: nox.Session) -> None:
+    """Run the programs that --format cdk prints. Separate: CDK and the Node it runs in are 450 MB."""
+    install(session, "cdk")
+    run_pytest(session, "tests/cdk")
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style and common faults with ruff."""
     session.install(*nox.project.dependency_groups(PROJECT, "lint"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from lamina.tasks.command import Flag, switch
+from lamina.tasks.command import Flag, switch, text
 
 # fmt: off
 _SHARED = (
@@ -106,3 +106,10 @@ BUILD = flags(
 )
 LIVE = ("registry", "stack", "platform", "static", "json")
 DRY_RUN = switch("dry-run", "show what would change, and change nothing")
+FORMAT = text(
+    "format",
+    "change nothing, and print what should be there instead: cloudformation, terraform (a .tf.json), or cdk "
+    "(a program in Python)",
+    default="",
+    field="form",
+)

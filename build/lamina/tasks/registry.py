@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from lamina.errors import ConfigError, LaminaError, RegistryError
+from typing import TYPE_CHECKING
+
+from lamina.errors import LaminaError, RegistryError
 from lamina.flow.session import Session
 from lamina.json_data import Json
+from lamina.tasks.templates import print_template
+
+if TYPE_CHECKING:
+    from lamina.aws.templates import StackTemplate
 
 
 def login(session: Session) -> int:
@@ -29,9 +35,7 @@ def pull(session: Session) -> int:
 def ecr_setup(session: Session, *, dry_run: bool, form: str, json: bool) -> int:
     """Bring the settings of repositories up to date; or print them for another tool, and change nothing."""
     if form:
-        if json:
-            raise ConfigError.of(f"--json and --format {form} both want standard output", where="--json")
-        return _print_setup(session, form)
+        return print_template(session, form, lambda: _repositories(session), json=json)
     from lamina.ecr.setup import apply, plan_setup
     from lamina.ecr.show import setup_documents, show_setup
 
@@ -44,17 +48,11 @@ def ecr_setup(session: Session, *, dry_run: bool, form: str, json: bool) -> int:
     return _end(session, "ecr.setup", error, changes=setup_documents(found.changes), dry_run=dry_run)
 
 
-def _print_setup(session: Session, form: str) -> int:
-    from lamina.ecr.desired import ACCOUNT
+def _repositories(session: Session) -> StackTemplate:
     from lamina.ecr.setup import desired
-    from lamina.ecr.templates import BY_HAND, check_format, render
+    from lamina.ecr.templates import repositories
 
-    check_format(form)
-    _, wanted = desired(session)
-    text = render(form, wanted)
-    session.screen.notes([BY_HAND] if ACCOUNT in wanted else [])
-    session.screen.text(text)
-    return 0
+    return repositories(desired(session)[1])
 
 
 def gc(

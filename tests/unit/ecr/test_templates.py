@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from cfnlint.api import ManualArgs, lint
 
+from lamina.aws.formats import FORMATS, check_format, render
 from lamina.declare.accounts import Ecr
 from lamina.ecr.desired import ACCOUNT, Aspects, EcrCaller, wanted_resources
-from lamina.ecr.templates import FORMATS, check_format, render
+from lamina.ecr.templates import repositories
 from lamina.errors import ConfigError
 from lamina.refs import PullThrough
 
@@ -33,6 +34,12 @@ CACHES = (
     PullThrough(registry="public.ecr.aws", prefix="ecr-public"),
     PullThrough(registry="docker.io", prefix="docker-hub", secret=SECRET),
 )
+
+
+def printed(form: str, resources: Mapping[str, Aspects]) -> str:
+    return render(form, repositories(resources))
+
+
 EVERYTHING = [
     TAGGED,
     Ecr(pull_through=CACHES),
@@ -45,19 +52,19 @@ EVERYTHING = [
 
 @pytest.mark.parametrize("ecr", EVERYTHING)
 def test_cfn_lint_finds_nothing_in_a_template(ecr: Ecr) -> None:
-    text = render("cloudformation", wanted(ecr))
+    text = printed("cloudformation", wanted(ecr))
 
     assert [str(each) for each in lint(text, config=ManualArgs(regions=["eu-west-1"]))] == []
 
 
 def test_cfn_lint_would_find_a_property_that_does_not_exist() -> None:
-    text = render("cloudformation", wanted(Ecr())).replace("ImageTagMutability", "ImageTagMutable")
+    text = printed("cloudformation", wanted(Ecr())).replace("ImageTagMutability", "ImageTagMutable")
 
     assert lint(text, config=ManualArgs(regions=["eu-west-1"]))
 
 
 def test_a_template_has_every_repository_as_the_setup_would_make_it() -> None:
-    made = json.loads(render("cloudformation", wanted(Ecr(cache_days=9, readers=("210987654321",)))))
+    made = json.loads(printed("cloudformation", wanted(Ecr(cache_days=9, readers=("210987654321",)))))
     found = {each["Properties"]["RepositoryName"]: each for each in made["Resources"].values()}
 
     assert set(found) == {BASE, FUNCTION, CACHE}
@@ -75,9 +82,9 @@ def test_a_template_has_every_repository_as_the_setup_would_make_it() -> None:
 
 def test_both_have_the_rules_of_pull_through_caches() -> None:
     ecr = Ecr(pull_through=CACHES)
-    made = json.loads(render("cloudformation", wanted(ecr)))["Resources"].values()
+    made = json.loads(printed("cloudformation", wanted(ecr)))["Resources"].values()
     rules = [each["Properties"] for each in made if each["Type"] == "AWS::ECR::PullThroughCacheRule"]
-    terraform = json.loads(render("terraform", wanted(ecr)))["resource"]["aws_ecr_pull_through_cache_rule"]
+    terraform = json.loads(printed("terraform", wanted(ecr)))["resource"]["aws_ecr_pull_through_cache_rule"]
 
     assert rules == [
         {"EcrRepositoryPrefix": "ecr-public", "UpstreamRegistryUrl": "public.ecr.aws"},
@@ -98,7 +105,7 @@ def test_both_have_the_rules_of_pull_through_caches() -> None:
 
 
 def test_terraform_has_every_repository_and_destroys_none() -> None:
-    made = json.loads(render("terraform", wanted(Ecr(template="team"))))["resource"]
+    made = json.loads(printed("terraform", wanted(Ecr(template="team"))))["resource"]
 
     repositories = made["aws_ecr_repository"]
     assert {each["name"] for each in repositories.values()} == {BASE, FUNCTION, CACHE}
@@ -115,7 +122,7 @@ def test_terraform_has_every_repository_and_destroys_none() -> None:
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_names_of_the_same_words_are_not_one_resource(form: str) -> None:
-    text = render(
+    text = printed(
         form, wanted(Ecr(blob_mounting=False), bases=["a-b", "a_b", "a/b"], functions=[], caches=[])
     )
 
@@ -124,20 +131,20 @@ def test_names_of_the_same_words_are_not_one_resource(form: str) -> None:
 
 def test_the_account_is_no_resource_and_an_unknown_format_is_refused() -> None:
     assert ACCOUNT in wanted(Ecr())
-    assert "MOUNTING" not in render("terraform", wanted(Ecr())).upper()
+    assert "MOUNTING" not in printed("terraform", wanted(Ecr())).upper()
     with pytest.raises(ConfigError, match="xml"):
         check_format("xml")
 
 
 def test_a_repository_that_begins_with_a_digit_has_a_name_in_terraform() -> None:
-    made = json.loads(render("terraform", wanted(Ecr(), functions=["2nd/app-dev"])))["resource"]
+    made = json.loads(printed("terraform", wanted(Ecr(), functions=["2nd/app-dev"])))["resource"]
 
     labels = [label for some in made.values() for label in some]
     assert all(re.fullmatch(r"[a-z_][a-z0-9_]*", each) for each in labels)
 
 
 def test_each_format_has_the_key_the_tags_and_the_role() -> None:
-    stack = json.loads(render("cloudformation", wanted(TAGGED)))["Resources"].values()
+    stack = json.loads(printed("cloudformation", wanted(TAGGED)))["Resources"].values()
     (template,) = (each["Properties"] for each in stack if "Prefix" in each["Properties"])
     repositories = [each["Properties"] for each in stack if "RepositoryName" in each["Properties"]]
     encryption, tags = {"EncryptionType": "KMS", "KmsKey": CMK}, [{"Key": "team", "Value": "data"}]
@@ -147,7 +154,7 @@ def test_each_format_has_the_key_the_tags_and_the_role() -> None:
         assert each.get("Tags", each.get("ResourceTags")) == tags
     assert template["CustomRoleArn"] == CREATOR
 
-    made = json.loads(render("terraform", wanted(TAGGED)))["resource"]
+    made = json.loads(printed("terraform", wanted(TAGGED)))["resource"]
     (planned,) = made["aws_ecr_repository_creation_template"].values()
     assert (planned["resource_tags"], planned["custom_role_arn"]) == ({"team": "data"}, CREATOR)
     for each in (planned, *made["aws_ecr_repository"].values()):

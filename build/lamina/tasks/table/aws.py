@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from lamina.tasks.command import NOT_EMPTY, CliCommand, Flag, number, repeated, switch, text
-from lamina.tasks.flags import DRY_RUN, FLAGS, LIVE, flags
+from lamina.tasks.flags import DRY_RUN, FLAGS, FORMAT, LIVE, flags
 
 DEPLOY_TIMEOUT = 300
 """Seconds."""
@@ -102,9 +102,7 @@ AWS: tuple[CliCommand, ...] = (
         only_result=lambda given: bool(given["format"]),
         help="Create the repositories of this stack in ECR and bring their settings up to date; idempotent.",
         flags=flags(
-            "registry", "stack", DRY_RUN, replace(FLAGS["json"], goes_to="command"),
-            text("format", "change nothing, and print what should be there instead: cloudformation (also for "
-                           "CDK), or terraform (a .tf.json)", default="", field="form"),
+            "registry", "stack", DRY_RUN, replace(FLAGS["json"], goes_to="command"), FORMAT,
         ),
     ),
     CliCommand(
