@@ -49,16 +49,35 @@ class Asset:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ImageFunction:
+    """A function and the image that it runs.
+
+    Attributes:
+        name: when deployed; None if it is not plain.
+        label: its name in the file.
+        image: as the file writes it.
+        where: ``file:line``.
+    """
+
+    name: str | None
+    label: str
+    image: str
+    platform: str | None
+    command: tuple[str, ...]
+    where: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
     """The images declared in a file, its zip assets, and notes about those that could not be read.
 
-    unbuilt: notes about functions whose images the file does not build.
+    unbuilt: functions whose images the file does not build.
     """
 
     declared: tuple[Declared, ...] = ()
     assets: tuple[Asset, ...] = ()
     notes: tuple[Problem, ...] = ()
-    unbuilt: tuple[Problem, ...] = ()
+    unbuilt: tuple[ImageFunction, ...] = ()
 
 
 def unread_command(functions: Collection[str], where: str) -> Problem:

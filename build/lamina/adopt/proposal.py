@@ -11,6 +11,7 @@ from lamina.adopt.drafts import ImageDraft, UnnamedFunction, read_drafts
 from lamina.adopt.naming import Used, match_bases, name_images, own_names, says_nothing, slug
 from lamina.adopt.role import workplace
 from lamina.adopt.survey import RepositorySurvey
+from lamina.adopt.unbuilt import function_notes, match_functions
 from lamina.errors import Problem
 
 
@@ -63,6 +64,10 @@ def propose(root: Path, found: RepositorySurvey, texts: Mapping[str, str] | None
     texts: of Dockerfiles that are not written yet, by path.
     """
     notes = list(found.notes)
+    matched = match_functions(
+        found.unbuilt, found.dockerfiles, found.declared, repository=root.resolve().name
+    )
+    found = replace(found, declared=matched.declared)
     drafts = _functions_only(_drafts(root, found, notes, texts or {}), found, notes)
     paths = tuple(dict.fromkeys(draft.dockerfile for draft in drafts))
     used = [each for draft in drafts for each in draft.used]
@@ -102,7 +107,7 @@ def propose(root: Path, found: RepositorySurvey, texts: Mapping[str, str] | None
             for each in images
             if not each.platform
         )
-    notes += _left_open(found.unbuilt, images, bases.made_by)
+    notes += function_notes(matched, _idle(images, bases.made_by))
     if shared and (
         assumed := [each.name for each in images if not each.platform and each.name not in bases.made_by]
     ):
@@ -113,18 +118,15 @@ def propose(root: Path, found: RepositorySurvey, texts: Mapping[str, str] | None
     return Proposal(images=tuple(images), platform=shared, notes=tuple(notes))
 
 
-def _left_open(
-    unbuilt: Iterable[Problem], images: Iterable[ImageProposal], bases: Mapping[str, str]
-) -> Iterator[Problem]:
-    """Yield the notes about functions whose images are not known, with the images that have no function."""
-    idle = [
-        each.dockerfile
-        for each in images
-        if not (each.functions or each.stacked or each.unnamed) and each.name not in bases
-    ]
-    for each in unbuilt:
-        choice = f"; Dockerfiles without a function: {', '.join(dict.fromkeys(idle))}" if idle else ""
-        yield replace(each, hint=f"{each.hint}{choice}")
+def _idle(images: Iterable[ImageProposal], bases: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the Dockerfiles of images that no function runs."""
+    return tuple(
+        dict.fromkeys(
+            each.dockerfile
+            for each in images
+            if not (each.functions or each.stacked or each.unnamed) and each.name not in bases
+        )
+    )
 
 
 def _drafts(

@@ -11,7 +11,7 @@ from pathlib import Path
 from lamina.adopt.cdk_helpers import Helper
 from lamina.adopt.cdk_typescript import helpers_of, read_cdk_typescript
 from lamina.adopt.compose import read_compose
-from lamina.adopt.declared import Asset, Declared, Reading
+from lamina.adopt.declared import Asset, Declared, ImageFunction, Reading
 from lamina.adopt.python_infra import read_python_infra
 from lamina.adopt.sam import read_sam
 from lamina.adopt.serverless import read_serverless
@@ -49,14 +49,14 @@ class RepositorySurvey:
         dockerfiles: sorted POSIX paths, relative to it.
         declared: their deployments.
         assets: those whose files go into zip files.
-        unbuilt: notes about functions whose images nothing builds that is known.
+        unbuilt: functions whose images nothing builds that is known.
     """
 
     dockerfiles: tuple[str, ...]
     declared: tuple[Declared, ...]
     notes: tuple[Problem, ...]
     assets: tuple[Asset, ...] = ()
-    unbuilt: tuple[Problem, ...] = ()
+    unbuilt: tuple[ImageFunction, ...] = ()
 
 
 def survey(root: Path, planned: Collection[str] = ()) -> RepositorySurvey:
@@ -95,7 +95,7 @@ def survey(root: Path, planned: Collection[str] = ()) -> RepositorySurvey:
         declared=declared,
         notes=tuple(notes),
         assets=assets,
-        unbuilt=tuple(note for reading in readings for note in reading.unbuilt),
+        unbuilt=tuple(each for reading in readings for each in reading.unbuilt),
     )
 
 

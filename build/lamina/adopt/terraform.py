@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lamina.adopt.declared import Declared, Reading, first_inside
+from lamina.adopt.declared import Declared, ImageFunction, Reading, first_inside
 from lamina.adopt.hcl import Expression, HclBlock, Template, read_blocks, written
 from lamina.declare.machine import normal_platform
 from lamina.errors import Problem
@@ -50,16 +50,6 @@ class _Built:
     target: str | None = None
     args: tuple[tuple[str, str], ...] = ()
     where: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Runs:
-    """A function that runs an image. name: None if it is not plain. label: its name in the file."""
-
-    name: str | None
-    label: str
-    platform: str | None
-    command: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,15 +132,15 @@ class _Reader:
         self._root = root
         self._folders = folders
         self._notes = notes
-        self.unbuilt: list[Problem] = []
-        self._functions: dict[_Built, list[_Runs]] = {}
+        self.unbuilt: list[ImageFunction] = []
+        self._functions: dict[_Built, list[ImageFunction]] = {}
 
     def declared(self) -> Iterator[Declared]:
         """Yield the images, those without functions as well."""
         for built, functions in self._functions.items():
             if built.dockerfile is None:
                 continue
-            alike: dict[tuple[str | None, tuple[str, ...]], list[_Runs]] = {}
+            alike: dict[tuple[str | None, tuple[str, ...]], list[ImageFunction]] = {}
             for each in functions:
                 alike.setdefault((each.platform, each.command), []).append(each)
             for (platform, command), some in (alike or {(None, ()): []}).items():
@@ -200,23 +190,21 @@ class _Reader:
         name = _function_name(self._value(module, given.get("function_name"), depth))
         image = self._value(module, given.get("image_uri"), depth)
         built = image if isinstance(image, _Built) else self._pushed_to(module, image, depth)
-        if built is None:
-            image_text = written(given.get("image_uri")) or "an image"
-            what = f"function {name or label} runs {image_text}, which no block of Terraform builds"
-            hint = f'functions = ["{name or "…"}"] in [tool.lamina.images.<name>]'
-            self.unbuilt.append(Problem(what=what, where=block.where, hint=hint))
-            return
         architectures = given.get("architectures")
         first = architectures[0] if isinstance(architectures, list) and architectures else architectures
         named = _DEFAULT if first is None else _plain(self._value(module, first, depth))
-        self._functions.setdefault(built, []).append(
-            _Runs(
-                name=name,
-                label=label,
-                platform=_PLATFORMS.get(named or ""),
-                command=self._command(module, given, depth),
-            )
+        function = ImageFunction(
+            name=name,
+            label=label,
+            image=written(given.get("image_uri")) or "an image",
+            platform=_PLATFORMS.get(named or ""),
+            command=self._command(module, given, depth),
+            where=block.where,
         )
+        if built is None:
+            self.unbuilt.append(function)
+        else:
+            self._functions.setdefault(built, []).append(function)
 
     def _command(self, module: _Module, given: Mapping[str, object], depth: int) -> tuple[str, ...]:
         """Return what replaces the image's CMD, if all of it is plain."""

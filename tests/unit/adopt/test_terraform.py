@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from lamina.adopt.declared import Declared
+from lamina.adopt.proposal import propose
 from lamina.adopt.survey import survey
 from trees import Tree
 
@@ -150,8 +151,7 @@ def test_a_path_may_be_given_by_terraform_tfvars(tree: Tree) -> None:
 def test_what_is_not_plain_is_a_note_with_its_line(tree: Tree, text: str, note: str) -> None:
     tree.write("infra/main.tf", text)
 
-    surveyed = survey(tree.root)
-    (found,) = (*surveyed.notes, *surveyed.unbuilt)
+    (found,) = propose(tree.root, survey(tree.root)).notes
 
     assert found.what == note
     assert found.where is not None
@@ -190,3 +190,55 @@ def test_functions_of_two_architectures_and_their_commands_are_kept_apart(tree: 
         ("worker",): ("linux/amd64", ()),
         ("refund",): ("linux/arm64", ("app.refund",)),
     }
+
+
+@pytest.mark.parametrize(
+    ("image", "dockerfile"),
+    [
+        ("var.audit_log_image_uri", "fn/audit-log/Dockerfile"),
+        ('"${var.urls["audit-log-lambda"]}:latest"', "fn/audit-log/Dockerfile"),
+        (
+            '"${aws_ecr_repository.audit_log_archiver.repository_url}@${var.digest}"',
+            "fn/audit-log-archiver/Dockerfile",
+        ),
+        ("var.audit_log_export_image_uri", None),
+        ("var.api_image_uri", None),  # two folders are called so
+        ("var.worker_image_uri", None),  # another function has it
+        ("var.image_uri", None),
+    ],
+)
+def test_an_image_that_is_built_elsewhere_is_found_by_the_words_of_its_name(
+    tree: Tree, image: str, dockerfile: str | None
+) -> None:
+    for folder in ("audit-log", "audit-log-archiver", "one/api", "two/api"):
+        tree.write(f"fn/{folder}/Dockerfile", "FROM public.ecr.aws/lambda/python:3.13\n")
+    arm = FUNCTION.format(name='"audits"', image=image).replace('"worker" {', '"audit" {').rstrip()[:-1]
+    config = '  architectures = ["arm64"]\n  image_config {\n    command = ["app.audit"]\n  }\n}\n'
+    worker = FUNCTION.format(name='"worker"', image="docker_image.worker.name")
+    tree.write("infra/main.tf", IMAGE + worker + arm + config)
+
+    found = propose(tree.root, survey(tree.root))
+
+    assert {each.dockerfile: each.functions for each in found.images if each.functions} == {
+        "worker/Dockerfile": ("worker",),
+        **({dockerfile: ("audits",)} if dockerfile else {}),
+    }
+    own = [each for each in found.images if each.dockerfile == dockerfile]
+    assert [(each.platform, each.commands) for each in own] == [
+        ("linux/arm64", {"audits": ("app.audit",)})
+    ] * len(own)
+    (note,) = (each for each in found.notes if "no block of Terraform" in each.what)
+    assert note.what == (
+        "no block of Terraform builds the images of audits: found by the names in image_uri"
+        if dockerfile
+        else f"function audits runs {image}, which no block of Terraform builds"
+    )
+
+
+def test_a_function_that_is_found_by_name_keeps_what_a_compose_file_says(tree: Tree) -> None:
+    tree.write("compose.yaml", "services:\n  w:\n    build: {context: worker, args: {MODE: fast}}\n")
+    tree.write("infra/main.tf", FUNCTION.format(name='"${local.name}"', image="var.worker_image_uri"))
+
+    (found,) = propose(tree.root, survey(tree.root)).images
+
+    assert (found.args, [each.id for each in found.unnamed]) == ({"MODE": "fast"}, ["worker"])
