@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import ast
 import posixpath
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from lamina.adopt.declared import Asset, Declared, Reading, first_inside, inside, unread_command
+from lamina.adopt.python_paths import Located, constants, with_plain_values
 from lamina.errors import Problem
 
 _ASSETS = frozenset({"from_image_asset", "from_asset", "DockerImageAsset"})
 _IMAGES = frozenset({"Image", "DockerImage"})
 _FUNCTION = "DockerImageFunction"
 _ZIPS = frozenset({"from_docker_build", "from_build"})
+_MAKERS = _ASSETS | _IMAGES | _ZIPS | {_FUNCTION}
+_DOCKERFILE_PATH = "dockerfile_path"
 _CONTEXTS = frozenset({"context", "context_path", "build_context", "build_context_path"})
 """Arguments of components that name the context; ``dockerfile_path`` names the Dockerfile."""
 _LOCATION = "location"
@@ -38,6 +41,7 @@ def read_python_infra(content: str, path: str, root: Path) -> Reading:
     notes: list[Problem] = []
     assets: list[Asset] = []
     calls = list(_calls(tree, None))
+    _evaluate([call for call, _ in calls], constants(tree), path)
     held = _held(tree)
     users: dict[int, list[ast.Call]] = {}
     for call, _ in calls:
@@ -61,6 +65,13 @@ def read_python_infra(content: str, path: str, root: Path) -> Reading:
                 if made.deploys and _has_unread_command(call, made):
                     notes.append(unread_command((*made.functions, *made.resources), made.where))
     return Reading(declared=tuple(found), assets=tuple(assets), notes=tuple(notes))
+
+
+def _evaluate(calls: Iterable[ast.Call], names: Mapping[str, ast.expr], path: str) -> None:
+    """Replace arguments that say what is built by their values, where those are known."""
+    for call in calls:
+        if _name(call) in _MAKERS or any(each.arg == _DOCKERFILE_PATH for each in call.keywords):
+            with_plain_values(call, names, path)
 
 
 def _held(tree: ast.AST) -> dict[str, ast.Call | None]:
@@ -93,8 +104,7 @@ def _declared(call: ast.Call, function: ast.Call | None, path: str, root: Path) 
         own = None if _name(call) in _ASSETS else _component(given, path, root)
         return Declared(dockerfile=own[0], context=own[1], where=where) if own else None
     folder = posixpath.dirname(path)
-    written = located.context
-    context = first_inside(root, (folder, ""), written, folder=True) if isinstance(written, str) else None
+    context = _context(located.context, located.file, path, root)
     folders = (*([context] if context is not None else []), *([] if located.in_context else [folder, ""]))
     file = located.file
     dockerfile = first_inside(root, folders, file, folder=False) if isinstance(file, str) else None
@@ -135,6 +145,18 @@ def _has_unread_command(call: ast.Call, made: Declared) -> bool:
     return given is not None and not left_out and not made.command and _value(given) != []
 
 
+def _context(written: object, file: object, path: str, root: Path) -> str | None:
+    """Return a folder that exists, relative to the repository, given as in a program.
+
+    A folder that is not plain is the repository's own, if the Dockerfile's path is one from there.
+    """
+    if not isinstance(written, str):
+        from_root = isinstance(file, str) and "/" in file and (root / file).is_file()
+        return "." if from_root and inside("", str(file)) else None
+    bases = ("",) if isinstance(written, Located) else (posixpath.dirname(path), "")
+    return first_inside(root, bases, written, folder=True)
+
+
 def _says_platform(function: ast.Call, image: ast.Call) -> bool:
     """Whether the call of a function or of its image names a platform, or may do so: by ``**``."""
     keys = {each.arg for each in (*function.keywords, *image.keywords)}
@@ -155,11 +177,10 @@ def _zipped(call: ast.Call, path: str, root: Path) -> Asset | None:
     """
     if _name(call) not in _ZIPS:
         return None
-    folder, file = _positional(call, 0), _given(call).get("file", _DOCKERFILE)
-    if not isinstance(folder, str) or not isinstance(file, str):
-        return None
-    context = first_inside(root, (posixpath.dirname(path), ""), folder, folder=True)
-    dockerfile = inside(context, file) if context is not None else None
+    given = _given(call)
+    file = given.get("file", _DOCKERFILE)
+    context = _context(given.get("path", _positional(call, 0)), file, path, root)
+    dockerfile = inside(context, file) if context is not None and isinstance(file, str) else None
     return Asset(dockerfile=dockerfile, where=f"{path}:{call.lineno}") if dockerfile else None
 
 
@@ -203,11 +224,11 @@ def _image(_: ast.Call, given: Mapping[str, object]) -> _ImageArguments | None:
 
 def _component(given: dict[str, object], path: str, root: Path) -> tuple[str, str] | None:
     """Return the Dockerfile and the context in plain arguments of a component; None without both."""
-    file = given.get("dockerfile_path")
+    file = given.get(_DOCKERFILE_PATH)
     context = next((each for key, each in given.items() if key in _CONTEXTS), None)
     if not isinstance(file, str) or not isinstance(context, str):
         return None
-    for base in (posixpath.dirname(path), ""):
+    for base in ("",) if isinstance(file, Located) else (posixpath.dirname(path), ""):
         dockerfile, folder = inside(base, file), inside(base, context)
         if dockerfile and folder and (root / dockerfile).is_file() and (root / folder).is_dir():
             return dockerfile, folder
