@@ -41,6 +41,7 @@ FAILS: Mapping[str, str] = {
     "file in /tmp": "No such file or directory: '/tmp/model.bin'",
     "a module that is gone": "No module named 'telnetlib'",
     "spelling": "No module named 'Utils'",
+    "nothing is installed": "No module named 'pandas'",
     "data file": "No such file or directory: '/var/task/prompts/a.txt'",
     "data file of the folder": "No such file or directory: 'config.json'",
     "write": "Read-only file system: '/var/task/app.log'",
@@ -49,7 +50,8 @@ FAILS: Mapping[str, str] = {
 }
 """Tree -> how the function fails on Lambda."""
 ANOTHER = dict.fromkeys(
-    ("a package for root alone", "a package in a folder of its own", "spelling"), "LAM631"
+    ("a package for root alone", "a package in a folder of its own", "spelling", "nothing is installed"),
+    "LAM631",
 )
 """Trees whose last lines have a more frequent cause, which is the one that is named."""
 BREAKS: Mapping[str, str] = {

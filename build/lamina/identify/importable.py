@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence, Set
 from functools import cached_property
 
 from lamina.identify.layout import SITE, TASK_ROOT, Layout
+from lamina.identify.providers import providers
 from lamina.patterns import regex
 
 _ROOTS = (TASK_ROOT, "/opt/python", "/var/runtime")
@@ -20,33 +21,6 @@ RUNTIME = frozenset(
     }
 )
 """Modules that an image of Lambda's runtime provides besides the standard library."""
-_IMPORTED_AS = {
-    "yaml": "pyyaml",
-    "pil": "pillow",
-    "cv2": "opencv",
-    "sklearn": "scikit-learn",
-    "bs4": "beautifulsoup4",
-    "jwt": "pyjwt",
-    "dotenv": "python-dotenv",
-    "dateutil": "python-dateutil",
-    "attr": "attrs",
-    "git": "gitpython",
-    "jose": "python-jose",
-    "docx": "python-docx",
-    "pptx": "python-pptx",
-    "crypto": "pycryptodome",
-    "magic": "python-magic",
-    "slugify": "python-slugify",
-    "fitz": "pymupdf",
-    "openssl": "pyopenssl",
-    "mysqldb": "mysqlclient",
-    "multipart": "python-multipart",
-    "serial": "pyserial",
-    "telegram": "python-telegram-bot",
-    "faiss": "faiss-cpu",
-    "skimage": "scikit-image",
-}
-"""Module -> the distribution that provides it, where the names differ."""
 
 
 class Portion:
@@ -174,7 +148,7 @@ class Importable:
     def may_be_outside(self, top: str) -> bool:
         """Whether a distribution from elsewhere may provide a module of that name."""
         name = top.lower().replace("_", "-")
-        known = {name, f"python-{name}", f"py{name}", _IMPORTED_AS.get(top.lower(), name)}
+        known = {name, f"python-{name}", f"py{name}", *providers(top)}
         return top in RUNTIME or any(
             each in known or each.startswith(f"{name}-") or each.replace("-", "") == name.replace("-", "")
             for each in self._layout.required

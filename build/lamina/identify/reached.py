@@ -5,21 +5,25 @@ Only modules with traits, and those that lead to them, are parsed: see `lamina.i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import replace
 
 from lamina.identify.imports import ImportWalk, importers
 from lamina.identify.modules import Import
 from lamina.identify.reach import Link, ModuleNode, ReachedModule
 
+Parse = Callable[..., Mapping[str, ReachedModule]]
+"""`reached` of an image, with some modules parsed and those that lead to them."""
+
 
 def reached(
-    walk: ImportWalk, commands: Iterable[tuple[str, ...]], *, overridden: bool
+    walk: ImportWalk, commands: Iterable[tuple[str, ...]], wanted: Container[str] = (), *, overridden: bool
 ) -> Mapping[str, ReachedModule]:
     """Return the modules that functions may import, by image path.
 
     Args:
         commands: Those of the functions.
+        wanted: Further modules to parse, with those that lead to them.
         overridden: Whether functions may use other commands; then nothing is certain.
     """
     followed: dict[ModuleNode, Link] = {}
@@ -27,7 +31,7 @@ def reached(
     starts: list[str] = []
     for command in commands:
         chain, reach = walk.reachable(command)
-        notable = [node for node in reach if node.notable]
+        notable = [node for node in reach if node.notable or node.place in wanted]
         followed.update(reach)
         parsed.update(chain, (node.place for node in importers(reach, notable)))
         starts += chain

@@ -33,6 +33,7 @@ class Readings:
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, str], object] = {}
+        self._sources: dict[str, bytes | None] = {}
 
     def is_file(self, path: str) -> bool:
         """Whether a path is a file, or a link to one."""
@@ -60,6 +61,12 @@ class Readings:
         """Return the first 16 MB of a file; None if it cannot be read."""
         found = self._ask("beginning", path)
         return found if isinstance(found, bytes) else None
+
+    def source(self, path: str) -> bytes | None:
+        """Return the content of a file of a context, which is not noted: images are known by their files."""
+        if path not in self._sources:
+            self._sources[path] = _content(path)
+        return self._sources[path]
 
     def sources(self, folder: str) -> tuple[str, ...]:
         """Return the Python files below a folder."""

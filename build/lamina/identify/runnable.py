@@ -23,7 +23,7 @@ from lamina.identify.layout import Layout, Sources, StageLayouts, lay_out
 from lamina.identify.missing import ImportFault
 from lamina.identify.modules import Module, every_import
 from lamina.identify.reach import Disk, Reach, ReachedModule
-from lamina.identify.reached import reached
+from lamina.identify.reached import Parse, reached
 from lamina.identify.readings import ProjectFile, Readings
 from lamina.identify.scan import Scanned
 from lamina.identify.wheel import Wheel
@@ -63,17 +63,19 @@ class Runnable:
     Attributes:
         shell: A CMD in shell form, which cannot name a handler.
         reached: The modules that the functions may import, by image path.
+        parse: Returns the same with some of them parsed, by image path, and those that lead to them.
     """
 
     imports: tuple[ImportFault, ...]
     shell: Instruction | None
     lacking: tuple[Lacking, ...]
     reached: Mapping[str, ReachedModule] = field(default_factory=dict)
+    parse: Parse | None = field(default=None, compare=False)
 
     @property
     def found(self) -> Runnable | None:
         """The problems alone; None if there are none."""
-        return replace(self, reached={}) if self.imports or self.shell or self.lacking else None
+        return replace(self, reached={}, parse=None) if self.imports or self.shell or self.lacking else None
 
 
 def check_runnable(
@@ -128,7 +130,7 @@ class _Check:
         """Check one image."""
         layout = _with_required(layout, self._projects)
         imports: tuple[ImportFault, ...] = ()
-        modules: Mapping[str, ReachedModule] = {}
+        parse: Parse | None = None
         if _started_by_lambda(self._images, image, layout):
             walk = self.walk(layout)
             functions = image.node.spec.functions
@@ -137,7 +139,7 @@ class _Check:
             for command, is_own in commands.items():
                 imports += walk.run(command, overridden=not is_own and len(functions) > 1)
             imports = tuple(dict.fromkeys((*imports, *walk.opened())))
-            modules = reached(walk, commands, overridden=len(functions) > 1 and not all(own.values()))
+            parse = partial(reached, walk, commands, overridden=len(functions) > 1 and not all(own.values()))
         named = frozenset(each.local for each in imports if each.local)
         sent = _sent(self._images, image)
         lacking = _lacking(image, layout, self._projects, sent, self._disk, self._readings)
@@ -149,7 +151,8 @@ class _Check:
                 for each in lacking
                 if not any(local.startswith(f"{each.required.folder}/") for local in named)
             ),
-            reached=modules,
+            reached=parse() if parse else {},
+            parse=parse,
         )
 
 

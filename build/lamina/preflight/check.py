@@ -20,6 +20,7 @@ from lamina.preflight import (
     environments,
     landing,
     libraries,
+    needs,
     places,
     pointers,
     pythons,
@@ -47,6 +48,7 @@ _SUBJECTS = (
     landing,
     environments,
     source,
+    needs,
     pointers,
 )
 RULES: tuple[Rule, ...] = tuple(
@@ -73,6 +75,7 @@ _CHECKS: tuple[Callable[[ImageView], Iterator[Fault]], ...] = (
     landing.landing_faults,
     environments.environment_faults,
     source.source_faults,
+    needs.need_faults,
     pointers.pointer_faults,
 )
 

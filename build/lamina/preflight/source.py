@@ -54,7 +54,7 @@ WRITES = Rule(
 )
 RULES = (SYNTAX, SPELLING, LEFT, WRITES)
 Version = tuple[int, int]
-_GONE: Mapping[str, Version] = {
+GONE: Mapping[str, Version] = {
     "imp": (3, 12),
     "distutils": (3, 12),
     "asyncore": (3, 12),
@@ -79,7 +79,7 @@ _GONE: Mapping[str, Version] = {
     **dict.fromkeys(("pipes", "sndhdr", "spwd", "sunau", "telnetlib", "uu", "xdrlib", "lib2to3"), (3, 13)),
 }
 """Module -> the first Python without it: https://peps.python.org/pep-0594/ and the "What's New" pages."""
-_CAME: Mapping[str, Version] = {"zoneinfo": (3, 9), "graphlib": (3, 9), "tomllib": (3, 11)}
+CAME: Mapping[str, Version] = {"zoneinfo": (3, 9), "graphlib": (3, 9), "tomllib": (3, 11)}
 _BROUGHT = {"distutils": "setuptools"}
 _WRITABLE = ("/tmp", "/dev/", "/proc/")  # noqa: S108 - paths on Lambda
 
@@ -148,13 +148,11 @@ def _modules(view: ImageView, each: ReachedModule) -> Iterator[Fault]:
     python = view.base.python
     for need in each.certain_imports if python else ():
         top = need.module.partition(".")[0]
-        gone = top in _GONE and python is not None and python >= _GONE[top]
-        early = top in _CAME and python is not None and python < _CAME[top]
+        gone = top in GONE and python is not None and python >= GONE[top]
+        early = top in CAME and python is not None and python < CAME[top]
         if not (gone or early) or _is_provided(view, top):
             continue
-        said = (
-            f"is gone since Python {_text(_GONE[top])}" if gone else f"is new in Python {_text(_CAME[top])}"
-        )
+        said = f"is gone since Python {_text(GONE[top])}" if gone else f"is new in Python {_text(CAME[top])}"
         yield _fault(
             view,
             SYNTAX,

@@ -17,6 +17,7 @@ from lamina.identify.context import ContextFile
 from lamina.identify.image import Image
 from lamina.identify.layout import Layout, StageLayouts
 from lamina.identify.reach import ReachedModule
+from lamina.identify.reached import Parse
 from lamina.identify.readings import Readings
 from lamina.identify.runnable import Runnable
 from lamina.patterns import regex
@@ -131,12 +132,16 @@ class ImageView:
 
     Attributes:
         reached: The modules that its functions import, by image path.
+        parse: Returns them with some parsed; None if there are none.
+        lost: Top-level names of local modules that it lacks.
         parent: Its base image in the project.
         readings: Reads the disk.
     """
 
     image: Image
     reached: Mapping[str, ReachedModule]
+    parse: Parse | None
+    lost: frozenset[str]
     parent: ImageView | None
     stages: Mapping[int, StageView]
     runs: tuple[RunView, ...]
@@ -281,15 +286,14 @@ def view_images(
     """Return the views of images, bases first. found: of those whose functions were checked."""
     views: dict[str, ImageView] = {}
     for name, image in images.items():
-        reached = found[name].reached if name in found else {}
-        views[name] = _view(image, layouts[name], reached, views, readings)
+        views[name] = _view(image, layouts[name], found.get(name), views, readings)
     return views
 
 
 def _view(
     image: Image,
     layouts: StageLayouts,
-    reached: Mapping[str, ReachedModule],
+    found: Runnable | None,
     views: Mapping[str, ImageView],
     readings: Readings,
 ) -> ImageView:
@@ -299,7 +303,9 @@ def _view(
     below = builder.parent_of(image.node.recipe.chain[-1].base)
     return ImageView(
         image=image,
-        reached=reached,
+        reached=found.reached if found else {},
+        parse=found.parse if found else None,
+        lost=frozenset(each.missing.partition(".")[0] for each in found.imports) if found else frozenset(),
         parent=below,
         stages=builder.stages,
         runs=tuple(builder.runs),
