@@ -43,7 +43,7 @@ class Runner:
         self.programs = folder / "bin"
         self.printed = ""
         write_programs(self.programs, "lamina")
-        (self.programs / "pip").write_text("#!/bin/sh\nexit 0\n")
+        (self.programs / "pip").write_text('#!/bin/sh\necho "$@" >> "$0.log"\n')
         (self.programs / "gh").write_text(GH)
         for name in ("pip", "gh"):
             (self.programs / name).chmod(0o755)
@@ -62,6 +62,10 @@ class Runner:
                 self._step(step, given)
         lines = (self.folder / "output").read_text().splitlines()
         return dict(line.split("=", 1) for line in lines)
+
+    def installed(self) -> list[str]:
+        """What pip was given, call by call."""
+        return (self.programs / "pip.log").read_text().splitlines()
 
     def comments(self) -> list[str]:
         return [each["body"] for each in json.loads((self.programs / "comments.json").read_text())]
@@ -90,6 +94,7 @@ def _variables(env: object, given: dict[str, str]) -> dict[str, str]:
     for name, value in env.items():
         text = re.sub(r"\$\{\{ inputs\.(\w+) \}\}", lambda match: given[match[1]], value)
         text = re.sub(r"\$\{\{ inputs\.since .*\}\}", given["since"] or "auto", text)
+        text = text.replace("${{ github.action_path }}", str(ROOT))
         found[name] = re.sub(r"\$\{\{ github\.event\.pull_request\.number \}\}", "7", text)
     return found
 
@@ -116,9 +121,10 @@ def test_the_action_gives_outputs_a_summary_and_one_comment(tree: Repo, tmp_path
     assert len(runner.comments()) == 1
     tree.git("checkout", "-q", "src/handler.py")
 
-    assert runner.run(since="HEAD")["any"] == "false"
+    assert runner.run(since="HEAD", requirement="lamina==0.1.0")["any"] == "false"
 
     assert runner.comments() == ["<!-- lamina -->\nNo image changes.\n"]
+    assert runner.installed() == [f"install {ROOT}", "install lamina==0.1.0"]
 
 
 def test_after_a_command_the_comment_says_what_it_did_to_the_images(tree: Repo, tmp_path: Path) -> None:

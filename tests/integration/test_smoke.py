@@ -148,8 +148,14 @@ def test_images_that_cannot_be_invoked_are_reported(tiny: Repo) -> None:
     assert "no lambda image is selected" in tiny.fails(3, "smoke", "--image", "base-label").stderr
     tiny.ok("build-all")
     assert "the image has no python3" in tiny.fails(1, "smoke").stderr
-    other = "linux/arm64" if os.uname().machine == "x86_64" else "linux/amd64"
-    assert f"it is for {other}" in tiny.fails(3, "smoke", "--platform", other).stderr
+    platforms = ["linux/amd64", "linux/arm64"]
+    own, other = platforms if os.uname().machine == "x86_64" else reversed(platforms)
+    foreign = tiny.fails(3, "smoke", "--platform", other).stderr
+    assert f"lambda-tiny: built for {other}; the engine is {own}" in foreign
+    assert f"build-all --platform {own} and " in foreign
+    tiny.append("src/handler.py", "# edited\n")
+    again = tiny.fails(3, "smoke", "--platform", own).stderr
+    assert f"build-all --image lambda-tiny --platform {own}\n" in again
 
 
 def test_concurrent_downloads_of_the_emulator_do_not_collide(tmp_path: Path) -> None:

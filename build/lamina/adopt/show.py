@@ -82,11 +82,15 @@ def dockerfile_documents(found: Iterable[ProposedDockerfile]) -> list[dict[str, 
     return [{"path": each.path, "member": each.member, "text": each.text} for each in found]
 
 
-def show_adoption(screen: Screen, found: Adoption) -> None:
-    """Show the proposal, its plan or its problems, and possible savings."""
+def show_adoption(screen: Screen, found: Adoption, above: str | None = None) -> None:
+    """Show the proposal, its plan or its problems, and possible savings.
+
+    above: the folder of the configuration, if it is not the current one.
+    """
     if found.configured:
         rest = "" if found.toml else "; nothing to write"
-        screen.say(f"already configured: {', '.join(found.configured)}{rest}")
+        place = f" in {above}" if above else ""
+        screen.say(f"already configured{place}: {', '.join(found.configured)}{rest}")
     screen.notes(found.proposal.notes)
     if found.toml:
         screen.say(f"{found.toml}\n")

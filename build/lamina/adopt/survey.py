@@ -28,7 +28,7 @@ _SKIPPED = frozenset(
 )
 _TESTS = frozenset({"test", "tests"})
 _DOCKERFILE = re.compile(r"[Dd]ockerfile(?:\.(?!dockerignore$)[^/]+)?|[^/]+\.[Dd]ockerfile")
-_BACKUP = re.compile(r".*(?:~|\.(?:orig|bak|swp|md|txt|j2|tmpl|template))")
+_OTHER = re.compile(r".*(?:~|\.(?:orig|bak|swp|md|txt|j2|tmpl|template|py|pyi|js|ts|go))")
 _SAM = re.compile(r"(?:.*[-_.])?(?:template|sam)(?:[-_.].*)?\.ya?ml")
 _SERVERLESS = re.compile(r"serverless(?:[-_.].*)?\.ya?ml")
 _COMPOSE = re.compile(r"(?:docker-)?compose(?:[-_.].*)?\.ya?ml")
@@ -140,7 +140,7 @@ def _without_copies(declared: list[Declared]) -> tuple[Declared, ...]:
 
 
 def _is_dockerfile(name: str) -> bool:
-    return _DOCKERFILE.fullmatch(name) is not None and _BACKUP.fullmatch(name) is None
+    return _DOCKERFILE.fullmatch(name) is not None and _OTHER.fullmatch(name) is None
 
 
 def _is_hidden(path: str, found: set[str]) -> bool:

@@ -159,14 +159,38 @@ def emulated(
         how = "which is slow" if can_emulate else "and QEMU is not set up"
         install = "" if can_emulate else f"; for emulation: {SET_UP_QEMU}"
         names = list(dict.fromkeys(name for name, _ in steps))
-        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         yield Problem(
-            what=f"{', '.join(names[:_NAMED])}{more} {'is' if len(names) == 1 else 'are'} for {platform}, "
+            what=f"{_listed(names)} for {platform}, "
             f"whose programs this machine runs only by emulation, {how}",
             where=steps[0][1],
             hint="run such a step in a stage FROM --platform=$BUILDPLATFORM and COPY --link the result; "
             f"there {_for_platform(platform)}{install}",
         )
+
+
+def foreign_stand_ins(
+    images: Mapping[str, Image], machine: Machine, stand_ins: Collection[str]
+) -> Iterator[Problem]:
+    """Yield a note for each platform other than the machine's whose images are based on a stand-in."""
+    found: dict[str, list[Image]] = {}
+    for image in images.values():
+        platform = family(image.node.spec.platform)
+        if platform != family(machine.platform) and _is_from_any(image, images, stand_ins):
+            found.setdefault(platform, []).append(image)
+    for platform, based in found.items():
+        names = [image.name for image in based]
+        yield Problem(
+            what=f"{_listed(names)} for {platform}, but the stand-in runtime, and what RUN installs on it, "
+            f"for {machine.platform}",
+            where=based[0].node.spec.dockerfile_path,
+            hint=f"to try images on this machine: build-all and smoke with --platform {machine.platform}",
+        )
+
+
+def _listed(names: list[str]) -> str:
+    """Return the names with their verb, cut to the first ones."""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"{', '.join(names[:_NAMED])}{more} {'is' if len(names) == 1 else 'are'}"
 
 
 def _for_platform(platform: str) -> str:

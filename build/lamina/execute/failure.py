@@ -11,6 +11,7 @@ from lamina.errors import BuildError, LaminaError, Problem, RegistryError
 from lamina.execute.bake import BuildRequest, target_name
 from lamina.execute.outcome import Result
 from lamina.execute.progress import BakeStep, Trace
+from lamina.execute.step_line import step_line
 from lamina.identify.image import Image
 
 _DOCKERFILE_LINE = re.compile(r"^(?:\S*/)?Dockerfile:(\d+)$")
@@ -152,8 +153,9 @@ def lost_result(request: BuildRequest, name: str, trace: Trace, what: str) -> Re
 
 
 def _problem(image: Image, steps: list[BakeStep], broken: Mapping[str, str], reported: str | None) -> Problem:
-    parts = [f"{image.name} failed at {broken[image.name]}"]
-    parts += [f"  {step.error}" for step in steps[:1]]
+    failed = broken[image.name]
+    parts = [f"{image.name} failed at {step_line(failed) if steps else failed}"]
+    parts += [f"  {(step.error or '').rpartition(_PROCESS)[2]}" for step in steps[:1]]
     log = [line for step in steps for line in step.log]
     if log:
         parts.append(_tail(log))

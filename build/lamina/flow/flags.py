@@ -49,3 +49,10 @@ class Flags:
             *("metrics", "max-severity"),
         )
         return {name: getattr(self, name.replace("-", "_")) for name in names}
+
+    @property
+    def repeated(self) -> str:
+        """The given flags that say which image a name means, to be added to the command of a hint."""
+        named = {"registry": self.registry, "stack": self.stack, "platform": self.platform}
+        values = "".join(f" --{name} {value}" for name, value in named.items() if value)
+        return f"{values} --static" if self.static else values

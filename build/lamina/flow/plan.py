@@ -12,6 +12,7 @@ from lamina.decide.plan import Decision, FoundImage, Plan, StoreKind, StoreLooku
 from lamina.decide.requirements import unpinned
 from lamina.declare.machine import this_machine
 from lamina.errors import ConfigError, EngineError, Problem, RegistryError, by_certainty
+from lamina.execute.externals import Externals
 from lamina.flow.lock import newer_upstream
 from lamina.flow.session import Session
 from lamina.flow.snapshot import Snapshot, look_up, select, take_snapshot
@@ -72,11 +73,7 @@ def decide(session: Session, snapshot: Snapshot, *, append: StoreKind | None = N
             *preflight.unknown_secrets(images, session.project.secret_names),
             *preflight.unused_agents(images, session.project.settings),
             *exposed(images.values()),
-            *(
-                preflight.emulated(images, this_machine(), externals.stand_ins)
-                if session.policy.builds_here
-                else ()
-            ),
+            *(_other_platforms(images, externals) if session.policy.builds_here else ()),
             *unpinned(images, local_names(images.values())),
         ),
         headline="\n".join(line for line in headlines if line) or None,
@@ -102,6 +99,13 @@ def decide(session: Session, snapshot: Snapshot, *, append: StoreKind | None = N
     faults = by_certainty(problems)
     ConfigError.check(faults["certain"])
     return replace(plan, notes=(*plan.notes, *faults["likely"]))
+
+
+def _other_platforms(images: Mapping[str, Image], externals: Externals) -> Iterator[Problem]:
+    """Yield notes about images for another platform than this machine's."""
+    machine = this_machine()
+    yield from preflight.emulated(images, machine, externals.stand_ins)
+    yield from preflight.foreign_stand_ins(images, machine, externals.stand_ins)
 
 
 def _builds(plan: Plan) -> list[str]:

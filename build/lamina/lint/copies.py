@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import chain
 
 from lamina.declare.dockerfile import Instruction
@@ -33,6 +34,13 @@ def _hit(image: Image, line: int, message: str, hint: str | None = None, fix: Fi
     return Hit(image=image.name, file=file, line=line, message=message, hint=hint, fix=fix, step=True)
 
 
+def _too_early(
+    image: Image, copy: Instruction, step: RunStep, message: str, hint: str, fix: Fix | None
+) -> Hit:
+    """Return the hit of a COPY that makes a later step run again."""
+    return replace(_hit(image, copy.line, message, hint, fix), delays=step.instruction.line)
+
+
 def _installing(step: RunStep) -> bool:
     """Whether a step installs named or listed requirements from an index."""
     return any(each.requirements or each.values("-r", "--requirement") for each in step.installs)
@@ -59,9 +67,10 @@ def _before(survey: LintInput) -> Iterator[tuple[Image, RunStep, Instruction, tu
 def _whole_context(survey: LintInput) -> Iterator[Hit]:
     for image, step, copy, places in _before(survey):
         if any(not place.source or place.source == "." for place in places):
-            yield _hit(
+            yield _too_early(
                 image,
-                copy.line,
+                copy,
+                step,
                 f"{copy.name} of the whole context comes before an install",
                 hint="copy only the requirements, install, then copy the rest:\n"
                 "COPY requirements.txt ./\nRUN pip install -r requirements.txt\nCOPY . .",
@@ -78,9 +87,10 @@ def _source_first(survey: LintInput) -> Iterator[Hit]:
             files = sorted(used & {file.path for file in image.contexts[""].files})
             needed = next((path for each in plain for path in files if path.startswith(f"{each}/")), None)
             reads = f"reads only {needed}" if needed else "does not need it"
-            yield _hit(
+            yield _too_early(
                 image,
-                copy.line,
+                copy,
+                step,
                 f"{copy.name} {plain[0]} comes before an install that {reads}",
                 hint="move it below the RUN that installs",
                 fix=_moved(survey, step, copy),

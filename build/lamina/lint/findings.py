@@ -37,6 +37,7 @@ class Hit:
     Attributes:
         hint: what to do by hand, if there is no safe fix.
         step: whether the line belongs to a build step, whose duration may be known.
+        delays: the line of the step that runs in vain, if it is another one.
         certainty: a hit that is not certain is a warning at most.
         worth: whether fixing it saves seconds; a hit that does not is a note.
         unless: what would prove the hit wrong.
@@ -49,6 +50,7 @@ class Hit:
     fix: Fix | None = None
     hint: str | None = None
     step: bool = False
+    delays: int | None = None
     certainty: Certainty = "certain"
     worth: bool = True
     unless: str | None = None

@@ -158,10 +158,11 @@ def _severity(rule: LintRule, hit: Hit) -> Severity:
 
 
 def _instruction(hit: Hit, survey: LintInput) -> str:
-    """Return the instruction that contains the hit's line, as one line like in BuildKit's log."""
+    """Return the instruction whose seconds a hit costs, as one line like in BuildKit's log."""
+    line = hit.delays or hit.line
     for stage in survey.images[hit.image].node.recipe.dockerfile.stages:
         for each in stage.instructions:
-            if each.line <= hit.line <= each.end:
+            if each.line <= line <= each.end:
                 return " ".join((each.name, *each.flags, *each.words))
     return ""
 

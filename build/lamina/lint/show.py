@@ -35,7 +35,8 @@ def full_lines(findings: Sequence[Finding]) -> Iterator[Cell]:
         if first.unless:
             yield (Span(f"  {first.certainty}, unless {first.unless}", "dim"),)
         if first.fix or first.hint:
-            yield (Span(f"  help: {_fix(first.rule) if first.fix else first.hint}", "cyan"),)
+            help_ = _fix(first.rule) if first.fix else (first.hint or "").replace("\n", "\n    ")
+            yield (Span(f"  help: {help_}", "cyan"),)
         yield ()
 
 

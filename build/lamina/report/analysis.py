@@ -18,6 +18,9 @@ _CLOCKS = 0.05
 _WORTH = 0.001
 """Seconds: shorter steps are left out of the critical path."""
 _DONE = ("ran", "failed", "stopped")
+_COPY = re.compile(r"(?:COPY|ADD)((?: --[\w-]+(?:=\S+)?)*)((?: [^\s\[<]\S*)+) \S+$")
+_FILE = re.compile(r"(\S+) (?:added|removed|modified)$")
+_NOT_CACHED = "its result was not in the builder's cache"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +107,7 @@ def explain_steps(run: Run, steps: Iterable[StepRecord]) -> Iterator[ExplainedSt
     """Yield the instructions image by image, each with why it ran.
 
     A step that uses the result of a step that ran, ran because of that step. Any other step that ran has the
-    plan's reason.
+    plan's reason, but a COPY whose files the plan does not name.
     """
     known = tuple(steps)
     by_digest = _by_digest(known)
@@ -167,12 +170,28 @@ def _why(step: StepRecord, image: ImageRun, by_digest: Mapping[str, StepRecord])
     if step.state not in _DONE:
         return ""
     ran = [each for each in _nearest(step, by_digest) if each.state in {"ran", "failed"}]
+    if not ran and _copies_others(step.instruction, image.planned):
+        return _NOT_CACHED
     if not ran:
         return "; ".join(image.planned[:1]) + (
             f" and {len(image.planned) - 1} more" if len(image.planned) > 1 else ""
         )
     cause = max(ran, key=lambda each: (each.image == step.image, each.finished or 0.0))
     return f"after {cause.place}" if cause.image == step.image else f"after {cause.place} of {cause.image}"
+
+
+def _copies_others(instruction: str, reasons: Iterable[str]) -> bool:
+    """Whether an instruction copies files of a context, and all reasons are about other files."""
+    copy = _COPY.match(instruction)
+    if not copy or "--from=" in copy[1]:
+        return False
+    sources = [each.removeprefix("./").strip("/") for each in copy[2].split()]
+    changed = [_FILE.match(each) for each in reasons if not each.startswith("requirement ")]
+    return bool(changed) and not any(
+        found is None or source in {"", "."} or "*" in source or f"/{source}/" in f"/{found[1]}/"
+        for found in changed
+        for source in sources
+    )
 
 
 def _nearest(step: StepRecord, by_digest: Mapping[str, StepRecord]) -> Iterator[StepRecord]:

@@ -73,7 +73,7 @@ def measure(session: Session, name: str, from_: str = "") -> Measured:
         raise SelectionError.of(
             f"not built from the current worktree: {name} ({image.tag})",
             where=store.name,
-            hint=f"invoke build-all --image {name}",
+            hint=f"invoke build-all --image {name}{session.flags.repeated}",
         )
     with session.screen.working() as show:
         show(f"reading the layers of {found.ref}")

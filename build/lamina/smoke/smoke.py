@@ -107,10 +107,7 @@ def smoke_images(
     elsewhere = {name: _elsewhere(session, images[name]) for name in selected}
     refs = _built(session, [images[name] for name in selected if not elsewhere[name]])
     if not refs:
-        hint = f"{SET_UP_QEMU}, or run it on a machine of that platform"
-        SelectionError.check(
-            Problem(what=why, where=name, hint=hint) for name, why in elsewhere.items() if why
-        )
+        SelectionError.check(_foreign(elsewhere, f"linux/{session.engine.architecture}"))
     skipped = (Smoked(image=name, function="", skipped=why) for name, why in elsewhere.items() if why)
     given = options.conditions
     session.mask.learn(*environment_values(given.environment))
@@ -200,7 +197,18 @@ def _elsewhere(session: Session, image: Image) -> str | None:
     platform = family(image.node.spec.platform)
     if platform in {own, *this_machine().emulates}:
         return None
-    return f"it is for {platform}, the engine is {own}, and QEMU is not set up"
+    return f"built for {platform}; the engine is {own}, and QEMU is not set up"
+
+
+def _foreign(elsewhere: Mapping[str, str | None], own: str) -> Iterator[Problem]:
+    """Yield a problem for each reason why the engine cannot run images. own: the engine's platform."""
+    for why in dict.fromkeys(each for each in elsewhere.values() if each):
+        yield Problem(
+            what=why,
+            where=", ".join(name for name, reason in elsewhere.items() if reason == why),
+            hint=f"try them as images for this engine: invoke build-all --platform {own} and invoke smoke "
+            f"--platform {own}; or, as they are, on a machine of that platform or after: {SET_UP_QEMU}",
+        )
 
 
 def _built(session: Session, images: list[Image]) -> Mapping[str, Reference]:
@@ -218,7 +226,8 @@ def _built(session: Session, images: list[Image]) -> Mapping[str, Reference]:
         raise SelectionError.of(
             f"not built from the current worktree: {names}",
             where=session.image_store.name,
-            hint=" --image ".join(("invoke build-all", *(image.name for image in lacking))),
+            hint=" --image ".join(("invoke build-all", *(image.name for image in lacking)))
+            + session.flags.repeated,
         )
     return {image.name: image.ref for image in images}
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 from lamina.errors import LaminaError
 from lamina.flow.session import Session
 from lamina.tasks.command import FINDINGS
@@ -23,10 +26,11 @@ def init(session: Session, *, write: bool) -> int:
     if write:
         write_dockerfiles(session, proposed.dockerfiles)
     found = adopt(session, proposed)
-    show_adoption(session.screen, found)
+    above = None if session.root == Path.cwd() else os.path.relpath(session.root)
+    show_adoption(session.screen, found, above)
     written = write and found.text is not None
     if found.text is not None and write:
-        session.screen.say(f"written: {write_configuration(session, found.text)}")
+        session.screen.say(f"written: {os.path.relpath(write_configuration(session, found.text))}")
     documents = adoption_documents(found)
     extra = {"findings": [str(each) for each in found.findings], **gain_documents(found)}
     extra["dockerfiles"] = dockerfile_documents(proposed.dockerfiles)

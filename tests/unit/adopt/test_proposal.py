@@ -66,6 +66,7 @@ def test_dockerfiles_are_found_under_all_their_names_and_not_where_others_put_th
         "vendor/x/Dockerfile",
         "tests/data/Dockerfile",
         "docs/Dockerfile.md",
+        "src/parse/dockerfile.py",
     ):
         tree.write(path, "FROM scratch\n")
 

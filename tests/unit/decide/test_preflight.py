@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lamina.decide.preflight import emulated, misspelt_bases, passes_agent, unused_agents
+from lamina.decide.preflight import emulated, foreign_stand_ins, misspelt_bases, passes_agent, unused_agents
 from lamina.declare.machine import Machine
 from lamina.errors import ConfigError
 
@@ -109,7 +109,17 @@ def test_an_image_on_a_stand_in_runs_here(repo: Repo) -> None:
     repo.image("base-a", f"FROM {RUNTIME}", "RUN x")
     repo.image("fn", "FROM base-a:stable", "RUN x")
 
-    assert not list(emulated(repo.images(), Machine(platform="linux/amd64"), {RUNTIME}))
+    images, machine = repo.images(), Machine(platform="linux/amd64")
+
+    assert not list(emulated(images, machine, {RUNTIME}))
+    (note,) = foreign_stand_ins(images, machine, {RUNTIME})
+    assert note.what == (
+        "base-a, fn are for linux/arm64, but the stand-in runtime, and what RUN installs on it, "
+        "for linux/amd64"
+    )
+    assert "build-all and smoke with --platform linux/amd64" in str(note)
+    assert not list(foreign_stand_ins(images, machine, set()))
+    assert not list(foreign_stand_ins(images, Machine(platform="linux/arm64"), {RUNTIME}))
 
 
 @pytest.mark.parametrize(

@@ -771,6 +771,24 @@ def test_the_output_of_steps_is_kept_without_the_secrets_of_the_run(linked: Repo
     assert "hunter2" not in (tmp_path / "run/events-1.jsonl").read_text()
 
 
+def test_a_failed_step_is_named_in_one_line_and_once(linked: Repo, tmp_path: Path) -> None:
+    """BuildKit repeats the whole command in its error."""
+    command = "pip install " + " ".join(f"package-{number}==1.0" for number in range(40))
+    step = failure(
+        f"{D} 1/1",
+        f"RUN --mount=type=cache,target=/root/.cache/pip {command}",
+        f'process "/bin/sh -c {command}" did not complete successfully: exit code: 1',
+    )
+    shop = Shop(turns=[lambda _: [step]])
+
+    (problem,) = run(shop, order_of(linked, D), tmp_path / "run").problems
+
+    first, second = problem.what.splitlines()
+    assert first.startswith(f"{D} failed at [{D} 1/1] RUN pip install package-0==1.0 ")
+    assert len(first) < 150
+    assert second == "  exit code: 1"
+
+
 @pytest.mark.parametrize(
     ("line", "next_step"),
     [

@@ -116,3 +116,14 @@ def test_seconds_of_earlier_runs_are_part_of_the_reason(packages: Repo) -> None:
 
     assert hit.why.endswith("; the step took 12.3 s in its last run")
     assert ("base-dynamo", "RUN pip install /tmp/dynamo && rm -rf /tmp/dynamo") in asked
+
+
+def test_the_seconds_of_an_early_copy_are_those_of_the_install(packages: Repo) -> None:
+    packages.image("app", "FROM x", "COPY . /src/", "RUN pip install -r /src/requirements.txt")
+    packages.write("requirements.txt", "requests\n")
+    took = {"RUN pip install -r /src/requirements.txt": 6.1}
+
+    found = look(packages, lambda _, instruction: took.get(instruction, 0.2))
+
+    (hit,) = [each for each in found if each.rule == "LAM201"]
+    assert hit.why.endswith("; the step took 6.1 s in its last run")

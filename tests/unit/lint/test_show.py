@@ -36,6 +36,12 @@ def text(line: Cell) -> str:
     return "".join(span.text for span in line)
 
 
+def test_the_lines_of_a_hint_stand_below_it() -> None:
+    (_, _, told, _) = full_lines([replace(FOUND, hint="install first:\nCOPY a ./\nRUN b")])
+
+    assert text(told) == "  help: install first:\n    COPY a ./\n    RUN b"
+
+
 def test_findings_of_one_cause_are_shown_once_with_their_places() -> None:
     lines = [text(each) for each in full_lines([FOUND, *ALIKE])]
 

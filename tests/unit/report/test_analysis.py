@@ -31,6 +31,43 @@ def test_the_first_step_that_ran_has_the_plans_reason(tmp_path: Path) -> None:
     assert (found.cached, found.asked) == (3, 4)
 
 
+@pytest.mark.parametrize(
+    ("instruction", "planned", "why"),
+    [
+        ("COPY --link src/a.py /var/task/", ["src/a.py modified"], "src/a.py modified"),
+        ("COPY --link src/ /var/task/", ["src/sub/a.py added"], "src/sub/a.py added"),
+        ("COPY a.py b.py /var/task/", ["functions/x/b.py removed"], "functions/x/b.py removed"),
+        ("COPY --link src/a.py /var/task/", ["uv.lock modified"], "not cached"),
+        ("COPY src/a.py /", ["requirement x==1 -> x==2", "uv.lock modified"], "not cached"),
+        ("COPY src/a.py /", ["requirement x==1 -> x==2"], "requirement x==1 -> x==2"),
+        ("COPY . /var/task/", ["uv.lock modified"], "uv.lock modified"),
+        ("COPY src/*.py /var/task/", ["uv.lock modified"], "uv.lock modified"),
+        ("COPY --from=deps src/a.py /", ["uv.lock modified"], "uv.lock modified"),
+        ('COPY ["a b.py", "/"]', ["uv.lock modified"], "uv.lock modified"),
+        ("RUN make", ["uv.lock modified"], "uv.lock modified"),
+        ("COPY src/a.py /", ["Dockerfile: COPY changed"], "Dockerfile: COPY changed"),
+    ],
+)
+def test_a_copy_did_not_run_because_of_files_that_it_does_not_copy(
+    instruction: str, planned: list[str], why: str
+) -> None:
+    """An append leaves nothing in the builder's cache: the next build runs the COPY of an unchanged file."""
+    step = StepRecord(
+        image=A,
+        name=f"[1/1] {instruction}",
+        is_instruction=True,
+        state="ran",
+        digest="d",
+        started=0.0,
+        finished=1.0,
+    )
+    made = ImageRun(name=A, status="built", planned=tuple(planned))
+
+    (told,) = analyse(Run(id=COLD, started=0.0, images=(made,)), [step], {}).steps
+
+    assert told.why == ("its result was not in the builder's cache" if why == "not cached" else why)
+
+
 def test_later_steps_ran_because_of_those_before_them(tmp_path: Path) -> None:
     put_pair(tmp_path, "fail")
 

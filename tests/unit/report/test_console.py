@@ -330,7 +330,7 @@ SMOKED = (
             failure=Failure(type="KeyError", message="'r-1'", trace=("  in handler",)), log=("looking",)
         ),
     ),
-    Smoked(image="arm", function="", skipped="it is for linux/arm64"),
+    Smoked(image="arm", function="", skipped="built for linux/arm64"),
 )
 
 
@@ -346,7 +346,7 @@ def test_functions_have_a_line_with_their_figures_and_below_what_they_said(capsy
     assert lines[5:] == [
         f"{E} handler.handler failed; its last lines:",
         "    in handler",
-        "arm is skipped: it is for linux/arm64",
+        "arm is skipped: built for linux/arm64",
     ]
 
 

@@ -72,6 +72,18 @@ def test_the_written_text_is_the_one_shown_and_plans(shared: Repo, lamina: Comma
     assert (shared.root / "pyproject.toml").read_bytes() == after
 
 
+def test_a_configuration_above_the_current_folder_is_named(
+    receipts: Repo, lamina: Command, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another repository was copied into this one: what is found is not its own."""
+    (receipts.root / "sub/shop").mkdir(parents=True)
+    monkeypatch.chdir(receipts.root / "sub/shop")
+
+    assert lamina("init") == 0
+
+    assert capsys.readouterr().out.startswith("already configured in ../..: base-receipt-dynamo, ")
+
+
 def test_a_repository_of_the_usual_layout_needs_no_configuration(
     receipts: Repo, lamina: Command, capsys: Capture
 ) -> None:
@@ -166,7 +178,7 @@ def test_a_repository_without_a_pyproject_gets_a_file_of_its_own(
 
     assert lamina("init", "--write") == 0
 
-    assert "written: " + str(repo.root / "lamina.toml") in capsys.readouterr().out
+    assert "written: lamina.toml\n" in capsys.readouterr().out
     assert (repo.root / "lamina.toml").read_text() == '[images.embed]\ndockerfile = "embed/Dockerfile"\n'
     assert not (repo.root / "pyproject.toml").exists()
     assert lamina("plan", "--offline") == 0
