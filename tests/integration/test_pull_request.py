@@ -129,16 +129,17 @@ def test_the_action_gives_outputs_a_summary_and_one_comment(tree: Repo, tmp_path
 
 def test_after_a_command_the_comment_says_what_it_did_to_the_images(tree: Repo, tmp_path: Path) -> None:
     runner = Runner(tree, tmp_path)
+    tree.append("dockerfiles/lambda-tiny/Dockerfile", "ENV API_TOKEN=x\n")
 
     runner.run(since="HEAD", command="plan --offline")
 
     (comment,) = runner.comments()
     assert comment.startswith("<!-- lamina -->\n**1 image changes** since `HEAD`\n")
     assert "| image |  | why | functions | size | seconds | digest |" in comment
-    assert "::warning " in runner.printed  # of lint
+    assert "::error file=dockerfiles/lambda-tiny/Dockerfile" in runner.printed  # of lint
     runner.printed = ""
     runner.run(since="HEAD", lint="false")
-    assert "::warning " not in runner.printed
+    assert "::error " not in runner.printed
 
 
 def test_a_child_pipeline_of_gitlab_fits_its_schema_with_the_template(tree: Repo, tmp_path: Path) -> None:
