@@ -34,6 +34,8 @@ def build_images(
     by: the function that builds; by default with the engine's builder.
     """
     started = time.time()
+    if session.flags.push:
+        session.registries.require()  # before an engine is started
     snapshot = take_snapshot(session, select(session, kind), pins=pin_for_build)
     snapshot = look_up(session, snapshot, session.destination)
     plan = decide(session, snapshot, append=store_kind(session))

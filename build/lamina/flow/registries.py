@@ -123,9 +123,8 @@ class Registries:
         """Whether that registry is ECR."""
         return self._checkout.project.settings.registry.partition("/")[0] == ECR
 
-    @cached_property
-    def own(self) -> EcrRegistry | OciRegistry:
-        """The configured registry. Raises RegistryError if none is configured."""
+    def require(self) -> None:
+        """Raise RegistryError if no registry is configured."""
         if not self.remote:
             raise RegistryError.of(
                 "no registry is configured: images live in the engine",
@@ -133,6 +132,11 @@ class Registries:
                 allowed="ecr, or host[:port][/prefix]",
                 hint='add --registry, or registry = "ecr" to [tool.lamina]',
             )
+
+    @cached_property
+    def own(self) -> EcrRegistry | OciRegistry:
+        """The configured registry. Raises RegistryError if none is configured."""
+        self.require()
         return self.ecr or self._own_oci
 
     @cached_property

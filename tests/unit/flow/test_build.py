@@ -94,3 +94,10 @@ def test_a_missing_stable_base_is_an_error_before_anything_is_built(shop: Shop) 
         build_images(shop.open(push=True, static=True), "build-all")
 
     assert shop.programs.calls == []
+
+
+def test_a_push_without_a_registry_ends_before_base_images_are_looked_up(shop: Shop) -> None:
+    (shop.repo.root / "lamina.lock").unlink()
+
+    with pytest.raises(RegistryError, match="no registry is configured"):
+        build_images(shop.open(push=True, registry="local"), "build-all")
