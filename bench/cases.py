@@ -9,6 +9,7 @@ from bench.locks import ADDED
 from bench.monorepo import FILES, IMAGES, LINES
 from bench.tree import TEST_FILE, WAITING, Tree, waiting_step
 from bench.variants import VARIANTS
+from bench.watching import IMAGE, WATCH
 from lamina.errors import Problem, SelectionError, did_you_mean, nearest
 
 INIT = "init"
@@ -21,6 +22,7 @@ WITH_MEMORY = (*WITHOUT_ENGINE, REAL)
 """Groups whose peak memory is measured, by one more run."""
 _LINKED = ("bake", "lamina")
 _ABSENT = {
+    WARM: "only lamina watches",
     EMPTY: "it needs a Docker engine",
     SCALE: "its functions install nothing, which is what this variant is about",
     ARM64: "its steps run on the base, which takes an emulator",
@@ -162,6 +164,12 @@ CASES: tuple[Case, ...] = (
     ),
     Case(name="branch", group=WARM, about="another branch was built; back on the first"),
     Case(name=INIT, group=WARM, about="the CPU with which lambda-embedding starts, once it is built"),
+    Case(
+        name=WATCH,
+        group=WARM,
+        about=f"a handler of {IMAGE} saved under `lamina watch --smoke`, until its answer",
+        variants=("lamina",),
+    ),
     *(case for size in (10, 50, 100) for case in _scale(size) if not case.name.endswith("-edit")),
     *(case for size in (10, 50, 100) for case in _scale(size) if case.name.endswith("-edit")),
     Case(name="arm64-cold", group=ARM64, about="cold for linux/arm64", variants=_LINKED),

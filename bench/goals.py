@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from bench.rows import BenchReport
+from bench.watching import WATCH
 from lamina.report.figures import size
 
 _FEWER = 0.999
@@ -70,6 +71,13 @@ def _goals(report: BenchReport) -> Iterator[Goal]:
         None if ours is None or theirs is None else ours - theirs,
         lambda more: more <= 0.5,
         lambda more: f"{more:+.2f} s",
+    )
+    yield _judge(
+        "a handler saved under `lamina watch --smoke`",
+        "its answer after at most 0.5 s",
+        _seconds(report, WATCH, "lamina"),
+        lambda seconds: seconds <= 0.5,
+        lambda seconds: f"{seconds:.2f} s",
     )
     ours, theirs = (_seconds(report, "cold", variant) for variant in ("lamina", "bake"))
     yield _judge(

@@ -36,7 +36,9 @@ from bench.variants import (
     init_command,
     plan_command,
     read_plan,
+    watch_command,
 )
+from bench.watching import WATCH, watch_saves
 from lamina.errors import LaminaError
 from lamina.process import Command, Completed, Runner
 
@@ -120,6 +122,8 @@ class Suite:
                     yield course.row(case, before=course.switch)
                 elif case.name == INIT:
                     yield course.init(case)
+                elif case.name == WATCH:
+                    yield course.watch(case)
                 elif case.name != "cold":
                     yield course.row(case)
             if empty:
@@ -323,6 +327,19 @@ class _Course:
                 done = suite.runner.run(command)
                 check(command, done)
                 samples.append(Sample(seconds=float(done.stdout.split()[-1]), traffic=None, steps=Steps()))
+        except LaminaError as error:
+            return BenchRow.missing(case.name, self._variant.name, f"{FAILED}{error}")
+        return BenchRow.of(case.name, self._variant.name, samples)
+
+    def watch(self, case: Case) -> BenchRow:
+        """Measure saves under a watch that tries one image."""
+        suite = self._suite
+        suite.say(f"{self._variant.name}: {case.name}")
+        self._told.add(case.name)
+        try:
+            self.settle()
+            command = watch_command(suite.ground, self.job.tree)
+            samples = watch_saves(suite.runner, command, self.job.tree, suite.budget)
         except LaminaError as error:
             return BenchRow.missing(case.name, self._variant.name, f"{FAILED}{error}")
         return BenchRow.of(case.name, self._variant.name, samples)

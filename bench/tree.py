@@ -57,12 +57,16 @@ class Tree:
         """Write a file's original text with one more line."""
         self._write(path, f"{self._first(path)}{line}\n")
 
+    def replace(self, path: str, old: str, new: str) -> None:
+        """Write a file's original text with a part replaced. Raises ConfigError if it is missing."""
+        text = self._first(path)
+        if old not in text:
+            raise ConfigError.of(f"there is no {old} to edit", where=path)
+        self._write(path, text.replace(old, new))
+
     def require(self, package: str) -> None:
         """Add a dependency to the lowest base, one of `bench.locks.ADDED`."""
-        text = self._first(REQUIREMENTS)
-        if _BOTO not in text:
-            raise ConfigError.of(f"there is no dependency {_BOTO} to add another one to", where=REQUIREMENTS)
-        self._write(REQUIREMENTS, text.replace(_BOTO, f'{_BOTO}, "{package}"'))
+        self.replace(REQUIREMENTS, _BOTO, f'{_BOTO}, "{package}"')
         if (self.root / LOCK).exists():
             self._write(LOCK, with_package(self._first(LOCK), _MEMBERS[0], package))
 

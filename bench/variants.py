@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from bench.ground import Ground
 from bench.meter import Steps
 from bench.tree import Tree
+from bench.watching import IMAGE
 from lamina.declare.machine import native_platform
 from lamina.errors import BuildError
 from lamina.execute.progress import Trace
@@ -222,6 +223,12 @@ def plan_command(tree: Tree) -> Command:
 def init_command(tree: Tree, *words: str) -> Command:
     """Return `lamina init`."""
     return Command(argv=(sys.executable, "-m", "lamina", "init", *words), cwd=tree.root)
+
+
+def watch_command(ground: Ground, tree: Tree) -> Command:
+    """Return `lamina watch --smoke` of one image."""
+    words = ("watch", "--plain", "--smoke", "--image", IMAGE)
+    return ground.command(sys.executable, "-m", "lamina", *words, cwd=tree.root)
 
 
 def read_plan(done: Completed) -> Steps:

@@ -11,6 +11,7 @@ from lamina.errors import ConfigError, SelectionError
 NAMES = [
     *("cold", "unchanged", "handler", "base-code", "dependency", "test-file", "unchanged-empty"),
     *("handler-empty", "base-code-empty", "append-no-engine", "branch", "init"),
+    "watch-handler",
     *("scale-10", "scale-50", "scale-100"),
     *(
         "scale-10-edit",

@@ -52,7 +52,7 @@ def test_goals_are_ratios_of_one_run() -> None:
     )
     by_words = {(goal.what, goal.wanted): (goal.found, goal.met) for goal in found}
 
-    assert len(found) == 15
+    assert len(found) == 16
     assert by_words["a handler edited, empty runner", "at least 50 times faster than *before*"] == (
         "100.0 times",
         True,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 
-from bench.rules import FILES as FILES_OF_MEASURES
-from bench.rules import MEASURES
+from bench.rule_forms import FILES as FILES_OF_MEASURES
+from bench.rule_forms import MEASURES, Form
 from lamina.lint import on_lambda
 from lamina.lint.examples import EXAMPLES
 from lamina.lint.gains import GAINS
@@ -61,14 +62,14 @@ def test_gains_are_of_rules_and_name_the_command_that_measures_them() -> None:
 def test_what_is_measured_is_what_the_rule_finds(packages: Repo, rule: str) -> None:
     each = MEASURES[rule]
     for path, text in FILES_OF_MEASURES.items():
-        if path != "pyproject.toml":
-            packages.write(path, text)
-    if each.base:
-        packages.write("dockerfiles/base-shop/Dockerfile", "\n".join(each.base) + "\n")
+        packages.write(path, text)
 
-    def broken(lines: tuple[str, ...]) -> bool:
-        packages.write("dockerfiles/app/Dockerfile", "\n".join(lines) + "\n")
-        return any((found.rule, found.image) == (rule, "app") for found in look(packages))
+    def broken(form: Form) -> bool:
+        base = {"base-shop": each.base} if each.base else {}
+        shutil.rmtree(packages.root / "dockerfiles")
+        for name, lines in (base | form).items():
+            packages.write(f"dockerfiles/{name}/Dockerfile", "\n".join(lines) + "\n")
+        return any(found.rule == rule and found.image in form for found in look(packages))
 
     assert broken(each.bad)
     assert not broken(each.good)
