@@ -8,22 +8,27 @@ from dataclasses import replace
 from pathlib import Path
 
 from lamina.adopt.cdk_helpers import Helper, call_through, read_helpers
-from lamina.adopt.declared import Asset, Declared, Reading, first_inside, inside, unread_command
+from lamina.adopt.declared import Asset, Declared, Located, Reading, first_inside, inside, unread_command
 from lamina.adopt.typescript import SPREAD, TsCall, calls_in, read_calls, read_constants
+from lamina.adopt.typescript_paths import path_of
 from lamina.errors import Problem
 
-_FUNCTION, _ASSET = "DockerImageFunction", "DockerImageAsset"
+_FUNCTION = "DockerImageFunction"
+_HOLDERS = frozenset({"DockerImageAsset", "ContainerImageBuild"})
+"""Constructs that build an image, for a function to run; the second is deploy-time-build's."""
+_HELD, _PULLED = "toLambdaDockerImageCode", "fromEcr"
+"""How a function gets the image of such a construct."""
 _IMAGES = frozenset({"fromImageAsset", "fromAssetImage"})
 _ZIPS = frozenset({"fromDockerBuild", "fromBuild"})
 """They run a container and take its files: Code.fromDockerBuild, and DockerImage.fromBuild for bundling."""
 _CONTAINER, _DOCKER_ASSET = "ContainerImage", "fromDockerImageAsset"
 _CONTAINERS = frozenset({"fromAsset", _DOCKER_ASSET})
 """With `_CONTAINER` before them: images of ECS."""
-_JOINS = frozenset({"join", "resolve"})
+_SETTINGS = 2
+"""Where a construct has its settings, behind its scope and id."""
 _DEFAULT = "linux/amd64"
 """Of a function without an architecture."""
 _NO_WORDS: list[object] = []
-_HERE = "__dirname"
 _PLATFORMS = {"ARM_64": "linux/arm64", "X86_64": "linux/amd64"}
 _IMAGE_PLATFORMS = {"LINUX_ARM64": "linux/arm64", "LINUX_AMD64": "linux/amd64"}
 
@@ -50,7 +55,7 @@ def read_cdk_typescript(
     inside_helpers = {each.at for each in own.values()}
     owned = set(inside_helpers)
     constants = read_constants(content)
-    calls = list(read_calls(content, {_FUNCTION, *_IMAGES, _ASSET, *_ZIPS, *known, *_CONTAINERS}))
+    calls = list(read_calls(content, {_FUNCTION, *_IMAGES, *_HOLDERS, *_ZIPS, *known, *_CONTAINERS}))
     for found_call in sorted(calls, key=_rank):
         helper = known.get(found_call.last)
         call = call_through(helper, found_call) if helper else found_call
@@ -67,9 +72,9 @@ def read_cdk_typescript(
                 continue
             owned.add(each.at)
             container = call.last in _CONTAINERS
-            if container and each.last not in {*_CONTAINERS, _ASSET}:
+            if container and each.last not in {*_CONTAINERS, *_HOLDERS}:
                 continue
-            made = _image(each, owner, path, root)
+            made = _image(each, owner, path, root, constants)
             if isinstance(made, Problem):
                 if not container:
                     notes.append(made)
@@ -112,10 +117,26 @@ def _run_by(
 ) -> Iterator[TsCall]:
     """Yield the images that a function runs."""
     for each in calls_in(function):
+        if held := _held_by(each, constants):
+            yield _known(held, constants)
+            continue
         helper = helpers.get(each.last)
         made = call_through(helper, each) if helper else each
         if made and made.args and made.last in _IMAGES:
             yield _known(made, constants)
+
+
+def _held_by(call: TsCall, constants: Mapping[str, object]) -> TsCall | None:
+    """Return the construct whose image a call gives to a function, with the command that it sets."""
+    owner = call.name.removesuffix(f".{_HELD}") if call.last == _HELD else ""
+    if call.last == _PULLED and call.args and isinstance(repository := call.args[0], TsCall):
+        owner = repository.name.removesuffix(".repository")
+    held = constants.get(owner)
+    if not isinstance(held, TsCall) or held.last not in _HOLDERS or len(held.args) <= _SETTINGS:
+        return None
+    given = call.args[-1] if call.args and isinstance(call.args[-1], dict) else {}
+    command = {"cmd": given["cmd"]} if "cmd" in given else {}
+    return replace(held, args=(*held.args[:_SETTINGS], {**_object(held, _SETTINGS), **command}))
 
 
 def _unread(function: TsCall, path: str) -> Problem | None:
@@ -133,13 +154,15 @@ def _unread(function: TsCall, path: str) -> Problem | None:
     )
 
 
-def _image(call: TsCall, function: TsCall | None, path: str, root: Path) -> Declared | Problem:
-    settings = _object(call, 2 if call.last == _ASSET else 1)
-    written = settings.get("directory") if call.last == _ASSET else call.args[0]
+def _image(
+    call: TsCall, function: TsCall | None, path: str, root: Path, constants: Mapping[str, object]
+) -> Declared | Problem:
+    settings = _object(call, _SETTINGS if call.last in _HOLDERS else 1)
+    written = settings.get("directory") if call.last in _HOLDERS else call.args[0]
     where = f"{path}:{call.line}"
-    context = _folder(written, path, root)
-    file = settings.get("file", "Dockerfile")
-    dockerfile = inside(context, file) if context is not None and isinstance(file, str) else None
+    context = _folder(path_of(written, path, constants), path, root)
+    file = path_of(settings.get("file", "Dockerfile"), path, constants)
+    dockerfile = inside(context, file) if context is not None and file is not None else None
     if dockerfile is None or not (root / dockerfile).is_file():
         return Problem(what="an image whose Dockerfile is not given by plain strings", where=where)
     owner = _object(function, 2) if function else {}
@@ -185,23 +208,14 @@ def _object(call: TsCall, index: int) -> dict[str, object]:
     return value if isinstance(value, dict) else {}
 
 
-def _folder(value: object, path: str, root: Path) -> str | None:
+def _folder(value: str | None, path: str, root: Path) -> str | None:
     """Return a folder of the repository.
 
     A string is relative to the folder in which CDK runs, one with a ``cdk.json`` or else any above the file;
     ``path.join(__dirname, …)`` to the program's file.
     """
-    folder = posixpath.dirname(path)
-    if isinstance(value, str):
-        return first_inside(root, _apps(folder, root), value, folder=True)
-    if isinstance(value, TsCall) and value.name == _HERE and not value.args:
-        return folder
-    if isinstance(value, TsCall) and value.last in _JOINS and value.args:
-        first, *parts = value.args
-        here = isinstance(first, TsCall) and first.name == _HERE
-        if here and all(isinstance(each, str) for each in parts):
-            return first_inside(root, (folder,), posixpath.join("", *map(str, parts)), folder=True)
-    return None
+    bases = ("",) if isinstance(value, Located) else _apps(posixpath.dirname(path), root)
+    return None if value is None else first_inside(root, bases, value, folder=True)
 
 
 def _apps(folder: str, root: Path) -> Iterator[str]:

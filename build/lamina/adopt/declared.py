@@ -90,6 +90,12 @@ def unread_command(functions: Collection[str], where: str) -> Problem:
     )
 
 
+class Located(str):
+    """A path that is relative to the repository, as opposed to the program or where it runs."""
+
+    __slots__ = ()
+
+
 def inside(folder: str, path: str) -> str | None:
     """Return a path relative to the repository, given relative to a folder; None if it is outside."""
     joined = posixpath.normpath(posixpath.join(folder, path))

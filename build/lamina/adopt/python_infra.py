@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lamina.adopt.declared import Asset, Declared, Reading, first_inside, inside, unread_command
-from lamina.adopt.python_paths import Located, constants, with_plain_values
+from lamina.adopt.declared import Asset, Declared, Located, Reading, first_inside, inside, unread_command
+from lamina.adopt.python_paths import constants, with_plain_values
 from lamina.errors import Problem
 
 _ASSETS = frozenset({"from_image_asset", "from_asset", "DockerImageAsset"})

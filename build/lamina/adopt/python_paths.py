@@ -7,18 +7,14 @@ import posixpath
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
+from lamina.adopt.declared import Located
+
 _MOST_NESTED = 20
 _SAME = frozenset({"abspath", "realpath", "normpath", "fspath", "str", "Path", "PurePath", "PosixPath"})
 """Functions that return the path which they are given."""
 _SELF = frozenset({"resolve", "absolute", "as_posix", "expanduser"})
 """Methods that return their own path."""
 _JOINS = frozenset({"join", "Path", "PurePath", "PosixPath"})
-
-
-class Located(str):
-    """A path that is relative to the repository, as opposed to the program or where it runs."""
-
-    __slots__ = ()
 
 
 def with_plain_values(call: ast.Call, names: Mapping[str, ast.expr], path: str) -> None:
@@ -127,4 +123,4 @@ class _Plain(ast.NodeTransformer):
 
 def _as(first: str, text: str) -> str:
     """Return a text of the kind of its first part."""
-    return Located(posixpath.normpath(text)) if isinstance(first, Located) else text
+    return Located(text) if isinstance(first, Located) else text

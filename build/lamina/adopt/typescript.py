@@ -16,6 +16,9 @@ _TOKEN = re.compile(
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
 _DEEPEST = 60
+_PART = re.compile(r"\$\{([^{}]*)\}")
+PLUS = "+"
+"""The name of the call that stands for texts put together: ``a + b``, and a template with names in it."""
 SPREAD = "..."
 """The key of an object that takes over another's keys: ``{...common}``."""
 
@@ -74,7 +77,7 @@ def read_constants(program: str) -> dict[str, object]:
         ):
             equals += 1
         name = tokens[at + 1].text
-        value, after = _value(tokens, equals + 1, 0) if tokens[equals].text == "=" else (None, equals)
+        value, after = _sum(tokens, equals + 1, 0) if tokens[equals].text == "=" else (None, equals)
         found[name] = value if name not in found and _ends(tokens, after) else None
     return found
 
@@ -117,7 +120,7 @@ def _value(tokens: list[Token], at: int, depth: int) -> tuple[object, int]:
         return None, len(tokens)
     token = tokens[at]
     if token.kind == "text":
-        return _text(token), at + 1
+        return _text(token) or _template(token, depth), at + 1
     if token.kind == "name":
         return _call(tokens, at, depth)
     if token.text in {"[", "{"}:
@@ -128,6 +131,20 @@ def _value(tokens: list[Token], at: int, depth: int) -> tuple[object, int]:
 def _text(token: Token) -> str | None:
     inner = token.text[1:-1]
     return None if token.text[0] == "`" and "${" in inner else _ESCAPE.sub(r"\1", inner)
+
+
+def _template(token: Token, depth: int) -> object:
+    """Return a template with plain names in it; an empty text stays one, and None stands for any other."""
+    if token.text[0] != "`" or "\\" in token.text:
+        return _text(token)
+    parts: list[object] = []
+    for number, part in enumerate(_PART.split(token.text[1:-1])):
+        tokens = _tokens(part) if number % 2 else []
+        value, after = _value(tokens, 0, depth + 1) if tokens else (part, 0)
+        if (number % 2 and not tokens) or after < len(tokens) or "${" in part:
+            return None
+        parts += [value] if value != "" else []
+    return TsCall(name=PLUS, line=token.line, args=tuple(parts)) if parts else ""
 
 
 def _call(tokens: list[Token], at: int, depth: int) -> tuple[object, int]:
@@ -170,9 +187,19 @@ def _object(tokens: list[Token], at: int, depth: int) -> tuple[dict[str, object]
     return found, at + 1
 
 
+def _sum(tokens: list[Token], at: int, depth: int) -> tuple[object, int]:
+    """Return a value, or several that are put together by a plus."""
+    value, after = _value(tokens, at, depth)
+    while after + 1 < len(tokens) and tokens[after].text == PLUS:
+        line = tokens[after].line
+        more, after = _value(tokens, after + 1, depth)
+        value = TsCall(name=PLUS, line=line, args=(value, more))
+    return value, after
+
+
 def _item(tokens: list[Token], at: int, depth: int, closing: str) -> tuple[object, int]:
     """Return a value up to the comma or bracket that ends it; None if there is more than the value."""
-    value, after = _value(tokens, at, depth)
+    value, after = _sum(tokens, at, depth)
     plain = after >= len(tokens) or tokens[after].text in {",", closing}
     while after < len(tokens) and tokens[after].text not in {",", closing}:
         if tokens[after].text in _CLOSING:

@@ -211,3 +211,76 @@ def test_an_image_of_ecs_is_not_one_of_a_function(root: Path, image: str) -> Non
     assert [(each.dockerfile, each.deploys, each.elsewhere) for each in found.declared] == [
         ("job/Dockerfile", False, True)
     ]
+
+
+CONSTANTS = """
+const ROOT = path.resolve(__dirname, '..');
+const NAME = 'label', other = 1;
+const LABEL: string = 'label';
+const loop = path.join(loop, 'x');
+"""
+
+
+@pytest.mark.parametrize(
+    "folder",
+    [
+        "path.join(__dirname + '/../lambdas/label')",
+        "__dirname + '/../lambdas/' + LABEL",
+        "path.join(ROOT, '/lambdas', LABEL)",
+        "`${ROOT}/lambdas/${LABEL}`",
+        "path.join(path.dirname(__filename), '../lambdas/label')",
+        "path.join('lambdas', 'label')",  # from the folder of cdk.json
+    ],
+)
+def test_a_folder_is_followed_from_the_program_on(root: Path, folder: str) -> None:
+    program = f"{CONSTANTS}const code = DockerImageCode.fromImageAsset({folder});\n"
+
+    (found,) = read_cdk_typescript(program, "cdk/lib/stack.ts", root).declared
+
+    assert (found.dockerfile, found.context) == ("cdk/lambdas/label/Dockerfile", "cdk/lambdas/label")
+
+
+@pytest.mark.parametrize(
+    "folder",
+    [
+        "path.join(__dirname, props.folder)",
+        "`${props.root}/lambdas/label`",
+        "`${loop}/label`",
+        "`../lambdas/${a ? b : c}`",
+        "path.resolve(__dirname, '/lambdas/label')",
+        "__dirname - '/../lambdas/label'",
+        "path.join(__dirname, '../../../lambdas/label')",
+        "loop",
+    ],
+)
+def test_what_only_typescript_knows_is_not_guessed(root: Path, folder: str) -> None:
+    program = f"{CONSTANTS}const code = DockerImageCode.fromImageAsset({folder});\n"
+
+    found = read_cdk_typescript(program, "cdk/lib/stack.ts", root)
+
+    assert found.declared == ()
+    assert [each.what for each in found.notes] == ["an image whose Dockerfile is not given by plain strings"]
+
+
+def test_an_image_of_a_construct_is_the_one_of_the_functions_that_get_it(root: Path) -> None:
+    program = """
+      const image = new ContainerImageBuild(this, 'Image', {
+        directory: path.join('lambdas'), file: path.join('label', 'Dockerfile'),
+        platform: Platform.LINUX_ARM64,
+      });
+      new DockerImageFunction(this, 'Plain', { code: image.toLambdaDockerImageCode() });
+      new DockerImageFunction(this, 'Other', { code: image.toLambdaDockerImageCode({ cmd: ['a.b'] }) });
+      const job = new DockerImageAsset(this, 'Job', { directory: path.join(__dirname, '../job') });
+      new DockerImageFunction(this, 'Work', { code: DockerImageCode.fromEcr(job.repository) });
+      new DockerImageFunction(this, 'Elsewhere', { code: DockerImageCode.fromEcr(given.repository) });
+      new DockerImageFunction(this, 'Given', { code: props.image.toLambdaDockerImageCode() });
+    """
+
+    found = read_cdk_typescript(program, "cdk/lib/stack.ts", root)
+
+    assert [(each.dockerfile, each.resources, each.platform, each.command) for each in found.declared] == [
+        ("cdk/lambdas/label/Dockerfile", ("Plain",), "linux/arm64", ()),
+        ("cdk/lambdas/label/Dockerfile", ("Other",), "linux/arm64", ("a.b",)),
+        ("cdk/job/Dockerfile", ("Work",), "linux/amd64", ()),
+    ]
+    assert [each.where for each in found.notes] == ["cdk/lib/stack.ts:11"]

@@ -39,7 +39,7 @@ def read(tree: Tree, text: str) -> tuple[Declared, ...]:
         'str(Path(__file__).resolve().parents[2] / "services" / "labels")',
         'ROOT.joinpath("services", NAME).as_posix()',
         'f"{ROOT}/services/{NAME}"',
-        'HERE + "/../../services/labels"',
+        'HERE + "/../../services/" + NAME',
         'os.fspath(pathlib.Path(HERE, "../../services/labels"))',
     ],
 )
