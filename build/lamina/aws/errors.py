@@ -91,13 +91,17 @@ def aws_errors(about: str | None = None, *, service: str = "ecr") -> Iterator[No
         service: the service's prefix in the names of actions, ``ecr`` or ``lambda``.
 
     Raises:
-        RegistryError: the call to ECR failed.
+        RegistryError: the call to ECR failed, or the role for it may not be assumed.
         AwsError: the call to another service failed.
     """
     try:
         yield
+    except AwsError as error:  # of a role that was assumed for the request
+        if _class_of(service) is AwsError:
+            raise
+        raise RegistryError(*error.problems) from error
     except LaminaError:
-        raise  # of a role that was assumed for the request
+        raise
     except Exception as error:
         from botocore.exceptions import BotoCoreError, ClientError
 

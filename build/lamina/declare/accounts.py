@@ -67,9 +67,13 @@ _CACHE_KEYS: Mapping[str, Key] = {
 }
 ECR_KEYS: Mapping[str, Key] = {
     "account": Key(kind=str, pattern=ACCOUNT.pattern,
-                   help="the registry's account; by default that of the credentials"),
+                   help="the registry's account; by default that of its role, or of the credentials"),
     "region": Key(kind=str, pattern=REGION.pattern,
                   help="the registry's region; by default as AWS is configured"),
+    "role": Key(kind=str, pattern=ROLE.pattern,
+                help="ARN of the role to assume for the registry; functions have that of their stack"),
+    "external-id": Key(kind=str, pattern=EXTERNAL_ID.pattern,
+                       help="external id that the role's trust policy asks for"),
     "host": Key(kind=str, help="host or host:port that replaces AWS's own"),
     "scan-on-push": Key(kind=bool, help="scan images as they are pushed"),
     "blob-mounting": Key(kind=bool, help="let repositories share layers"),
@@ -118,6 +122,8 @@ class Ecr:
 
     Attributes:
         account: None uses AWS's own configuration chain; the same for `region`.
+        role: The ARN of the role to assume for the registry. None uses the caller's own credentials.
+        external_id: What the role's trust policy asks for.
         host: Registry host that replaces AWS's own.
         untagged_days: Days until replaced caches expire.
         cache_days: Days until all other caches expire after their last write.
@@ -131,6 +137,8 @@ class Ecr:
 
     account: str | None = None
     region: str | None = None
+    role: str | None = None
+    external_id: str | None = None
     host: str | None = None
     scan_on_push: bool = True
     blob_mounting: bool = True
@@ -197,11 +205,12 @@ def account_of(reader: str) -> str:
 def read_ecr(document: Document, *, account: str | None = None, region: str | None = None) -> Ecr:
     """Read ``[tool.lamina.ecr]``. Problems go to the document.
 
-    account, region: The defaults, of the stack.
+    account, region: The defaults, of the stack. The account of a role comes before that of the stack.
     """
     given = dict(document.known(document.table.get("ecr", {}), ECR_KEYS, "ecr"))
-    for key in ("account", "region", "template", "template-role", "kms-key"):
+    for key in ("account", "region", "role", "external-id", "template", "template-role", "kms-key"):
         check_shape(document, key, given.get(key), "ecr", key)
+    check_external_id(document, given, "ecr")
     for key in ("untagged-days", "cache-days"):
         _counted(document, key, given, 1, "ecr")
     if host := given.get("host"):
@@ -210,6 +219,7 @@ def read_ecr(document: Document, *, account: str | None = None, region: str | No
     given["tags"] = _tags(document, given.get("tags", {}))
     _check_template_role(document, given)
     given["pull-through"] = tuple(_caches(document, given.get("pull-through", ())))
+    account = account_of(given["role"]) if "role" in given else account
     given = {"account": account, "region": region, **given}
     return Ecr(**{key.replace("-", "_"): value for key, value in given.items()})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 
+from lamina.aws.caller import read_caller
 from lamina.aws.clients import CONNECTIONS, Access, Clients, boto_clients
 from lamina.aws.container_users import ContainerUsage, read_container_usage
 from lamina.aws.lambda_usage import Usage, read_usage
@@ -140,7 +141,10 @@ def _all_accounts(
     Raises ConfigError if an account may pull that look-in does not name.
     """
     project, who = session.project, registry.setup.identity()
-    caller = AccountRegion(account=who.account, region=project.ecr.region or who.region)
+    region = project.ecr.region or who.region
+    # With a role for the registry its identity is not that of the caller, whose functions are asked.
+    mine = read_caller(session.aws(Access(region=region))).account if project.ecr.role else who.account
+    caller = AccountRegion(account=mine, region=region)
     found: tuple[PullingAccount | OpenPrincipal, ...] = ()
     if project.retention.accounts is None:
         own = project.ecr.account in {None, who.account}

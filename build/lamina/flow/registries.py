@@ -148,7 +148,6 @@ class Registries:
         """The configured registry if it is ECR, which needs a login and setup; else None."""
         if not self.on_ecr:
             return None
-        from lamina.aws.clients import Access
         from lamina.registries.ecr import ecr_registry
         from lamina.registries.ecr_changes import RecordingTransport
         from lamina.registries.ecr_token import EcrSettings
@@ -157,6 +156,8 @@ class Registries:
         settings = EcrSettings(
             account=project.ecr.account,
             region=project.ecr.region,
+            role=project.ecr.role,
+            external_id=project.ecr.external_id,
             host=project.ecr.host,
             prefix=project.settings.registry.partition("/")[2],
             kms_key=project.ecr.kms_key,
@@ -165,7 +166,7 @@ class Registries:
         registry = ecr_registry(
             self._runner,
             settings,
-            clients=self._aws(Access(region=settings.region)),
+            clients=self._aws(settings.access),
             transport=RecordingTransport(self._transport(), self._record),
             learn=self._mask.learn,
         )

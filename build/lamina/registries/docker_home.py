@@ -124,9 +124,10 @@ def merge(user: DockerConfig, credentials: Mapping[str, Credential]) -> DockerCo
     if credentials:
         ours: dict[str, DockerAuth] = {host: {"auth": each.encoded} for host, each in credentials.items()}
         document["auths"] = {**(document.get("auths") or {}), **ours}
-        if document.get("credsStore"):
-            # With a credsStore docker ignores `auths`; an empty helper for a host makes it read them.
-            document["credHelpers"] = {**(document.get("credHelpers") or {}), **dict.fromkeys(ours, "")}
+        # With a helper docker ignores `auths`; an empty one for a host makes it read them.
+        helped = [host for host in ours if user.helper(host)]
+        if helped:
+            document["credHelpers"] = {**(document.get("credHelpers") or {}), **dict.fromkeys(helped, "")}
     plugins = [str(folder) for folder in document.get("cliPluginsExtraDirs") or ()]
     own = str((user.folder / "cli-plugins").absolute())
     document["cliPluginsExtraDirs"] = plugins if own in plugins else [*plugins, own]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING
 
-from lamina.aws.clients import CONNECTIONS, Access, Clients, boto_clients
+from lamina.aws.clients import CONNECTIONS, Clients, boto_clients
 from lamina.aws.ecr_policies import registry_owner
 from lamina.aws.ecr_settings import EcrSetup, creation_parameters
 from lamina.aws.errors import aws_errors, create_command
@@ -212,7 +212,7 @@ def ecr_registry(
     learn: receives the secrets to mask as they become known.
     """
     environ = os.environ if environ is None else environ
-    clients = clients or boto_clients(Access(region=settings.region, profile=settings.profile))
+    clients = clients or boto_clients(settings.access)
     home = PrivateDockerConfig.under(
         cache_home(environ), identity_of(settings, environ), DockerConfig.load(environ)
     )

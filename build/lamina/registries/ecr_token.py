@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from lamina.aws.clients import Clients
+from lamina.aws.clients import Access, Clients
 from lamina.aws.errors import aws_errors
 from lamina.errors import RegistryError
 from lamina.process import Runner
@@ -42,6 +42,7 @@ _IDENTITY = (  # variables that select the identity, hashed into the name of the
 class EcrSettings:
     """The project's settings of ECR; None leaves a value to AWS' own chain.
 
+    role: is assumed for it; docker's helpers, which use the caller's own credentials, are not asked then.
     host: a registry host to use instead of AWS' own (a test double, a proxy). prefix: path before every
     repository name. All others: for repositories created by a push; exclusions are tag patterns.
     """
@@ -49,12 +50,19 @@ class EcrSettings:
     account: str | None = None
     region: str | None = None
     profile: str | None = None
+    role: str | None = None
+    external_id: str | None = None
     host: str | None = None
     prefix: str = ""
     mutability: Mutability = "MUTABLE"
     exclusions: tuple[str, ...] = ()
     kms_key: str | None = None
     tags: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def access(self) -> Access:
+        """The identity with which AWS is asked."""
+        return Access(region=self.region, profile=self.profile, role=self.role, external_id=self.external_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +146,8 @@ class EcrAuthenticator:
         return Login(host=host, expires=expires, source="ecr token")
 
     def _by_helper(self, host: str) -> Login | None:
+        if self._settings.role:
+            return None
         user = self._home.user
         helper = user.own_helper(host) or (user.helper(host) if user.helper(host) == _MINTING else None)
         if helper is None:
@@ -182,6 +192,8 @@ class EcrAuthenticator:
 def identity_of(settings: EcrSettings, environ: Mapping[str, str]) -> str:
     """Return a short name for these credentials at this registry, so that identities never share a token."""
     parts = [str(part) for part in (settings.account, settings.region, settings.profile, settings.host)]
+    if settings.role:
+        parts += [settings.role, str(settings.external_id)]
     parts += [environ.get(name, "") for name in _IDENTITY]
     home = Path(environ.get("HOME") or Path.home()) / ".aws"
     for variable, name in (("AWS_CONFIG_FILE", "config"), ("AWS_SHARED_CREDENTIALS_FILE", "credentials")):

@@ -17,9 +17,11 @@ from lamina.aws.caller import read_caller
 from lamina.aws.clients import Access, AwsClients, boto_clients
 from lamina.aws.terminal import ask_at_terminal
 from lamina.deploy.stack import check_caller
-from lamina.errors import AwsError, LaminaError
+from lamina.ecr.usage import plan_usage_sources
+from lamina.errors import AwsError, ConfigError, LaminaError, RegistryError
 from lamina.flow.flags import Flags
-from lamina.flow.session import Session
+from lamina.flow.registries import AwsSeam
+from lamina.flow.session import Seams, Session
 from lamina.report.console import Screen
 
 from ..conftest import RUNTIME, Repo
@@ -145,6 +147,66 @@ def test_the_account_of_a_stack_is_checked_with_its_role(repo: Repo) -> None:
     check_caller(Session(Flags(stack="prod"), Screen(env={}), root=repo.root))
     with pytest.raises(AwsError, match=f"the credentials are of account {PROD} .*assumed-role/deploy"):
         check_caller(Session(Flags(stack="wrong"), Screen(env={}), root=repo.root))
+
+
+IMAGES = f"arn:aws:iam::{PROD}:role/images"
+ON_ECR = f'[tool.lamina]\nregistry = "ecr"\n[tool.lamina.ecr]\nregion = "eu-west-1"\nrole = "{IMAGES}"\n'
+
+
+def opened(repo: Repo, config: str, aws: AwsClients | None = None) -> Session:
+    """The session of a project with an image."""
+    repo.image("app", f"FROM {RUNTIME}")
+    repo.config(config)
+    seams = Seams(aws=OneAccount(aws)) if aws else Seams()
+    return Session(Flags(), Screen(env={}), root=repo.root, seams=seams)
+
+
+class OneAccount(AwsSeam):
+    """AWS as clients see it."""
+
+    def __init__(self, clients: AwsClients) -> None:
+        AwsSeam.__init__(self)
+        self._clients = clients
+
+
+def test_the_registry_is_used_with_a_role_of_its_own(repo: Repo) -> None:
+    """It is not that of the stack, which is for functions."""
+    stack = f'[tool.lamina.stacks.dev]\nrole = "{ROLE}"\naccount = "{CALLER}"\n'
+    session = opened(repo, ON_ECR + stack)
+
+    assert session.ecr is not None
+    assert session.ecr.setup.identity().account == PROD
+    assert session.ecr.account == PROD  # that of the role, not that of the stack
+    assert session.ecr.login().host == f"{PROD}.dkr.ecr.eu-west-1.amazonaws.com"
+
+
+def test_a_role_of_the_registry_that_may_not_be_assumed_is_an_error_of_the_registry(repo: Repo) -> None:
+    message = (
+        f"User: arn:aws:iam::1:user/x is not authorized to perform: sts:AssumeRole on resource: {IMAGES}"
+    )
+    session = opened(repo, ON_ECR, AwsClients(watch=Watched(refusal=message)))
+
+    assert session.ecr is not None
+    with pytest.raises(RegistryError, match=f"not allowed: sts:AssumeRole on {IMAGES}") as caught:
+        session.ecr.login()
+    assert caught.value.exit_code == 5
+
+
+@pytest.mark.parametrize("asked", [(), (PROD,)])
+def test_gc_asks_the_functions_of_the_caller_too_where_the_registry_has_a_role(
+    repo: Repo, asked: tuple[str, ...]
+) -> None:
+    """The identity of that role is not the one with which the caller's own functions are read."""
+    look_in = ", ".join(f'{{ role = "arn:aws:iam::{each}:role/gc" }}' for each in asked)
+    session = opened(repo, f"{ON_ECR}[tool.lamina.gc]\naccounts = []\nlook-in = [{{}}, {look_in}]\n")
+
+    if not asked:
+        with pytest.raises(ConfigError, match=f"functions of account {PROD} may run these images"):
+            plan_usage_sources(session, ["app-dev"])
+        return
+    accesses = plan_usage_sources(session, ["app-dev"]).accesses
+    accounts = {session.aws(each)("sts").get_caller_identity()["Account"] for each in accesses}
+    assert accounts == {CALLER, PROD}
 
 
 MFA = f"""\

@@ -67,6 +67,21 @@ accounts = ["210987654321"]
     )
 
 
+@pytest.mark.parametrize(
+    ("more", "account"), [("", "222222222222"), ('account = "333333333333"\n', "333333333333")]
+)
+def test_the_account_of_a_registry_with_a_role_is_that_of_the_role(
+    repo: Repo, more: str, account: str
+) -> None:
+    stack = '[tool.lamina.stacks.dev]\naccount = "111111111111"\n'
+    role = "arn:aws:iam::222222222222:role/images"
+    repo.config(f'[tool.lamina.ecr]\nrole = "{role}"\nexternal-id = "team-7"\n{more}{stack}')
+
+    ecr = repo.project().ecr
+
+    assert (ecr.role, ecr.external_id, ecr.account) == (role, "team-7", account)
+
+
 def test_no_accounts_are_not_the_same_as_none_declared(repo: Repo) -> None:
     repo.config("[tool.lamina.gc]\naccounts = []\n")
 
@@ -91,6 +106,8 @@ def test_no_accounts_are_not_the_same_as_none_declared(repo: Repo) -> None:
         ('readers = [{ AWS = "123456789012" }]', "3: {'AWS': '123456789012'}"),
         ('template = "Team/"', "3: 'Team/'"),
         ('template-role = "creator"', "3: 'creator'"),
+        ('role = "images"', "3: 'images' is not a role ARN"),
+        ('external-id = "x7"', "3: external-id without role"),
         ('kms-key = "images"', "3: 'images' is not a KMS key"),
         ('kms-key = "arn:aws:s3:::images"', "3: 'arn:aws:s3:::images'"),
         ('tags = ["team"]', "3: tool.lamina.ecr.tags is ['team']"),

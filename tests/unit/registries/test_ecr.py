@@ -20,6 +20,7 @@ from lamina.registries.ecr_token import EcrSettings, Login, identity_of
 from lamina.registries.http import HttpResponse
 
 HOST = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
+ROLE = "arn:aws:iam::222222222222:role/images"
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
 
 
@@ -126,13 +127,15 @@ def test_another_identity_never_gets_the_token(environ, tmp_path) -> None:
     changed = [
         identity_of(EcrSettings(profile="prod"), environ),
         identity_of(EcrSettings(region="eu-west-1"), environ),
+        identity_of(EcrSettings(role=ROLE), environ),
+        identity_of(EcrSettings(role=ROLE, external_id="team-7"), environ),
         identity_of(EcrSettings(), {**environ, "AWS_PROFILE": "prod"}),
         identity_of(EcrSettings(), {**environ, "AWS_ACCESS_KEY_ID": "AKIA"}),
     ]
     (tmp_path / ".aws").mkdir()
     (tmp_path / ".aws/credentials").write_text("[default]")
     changed.append(identity_of(EcrSettings(), environ))
-    assert len({base, *changed}) == 6
+    assert len({base, *changed}) == 8
 
 
 def test_a_configured_account_and_host_are_used(open_ecr, amazon) -> None:
@@ -181,6 +184,21 @@ def test_the_account_is_the_callers_own_otherwise(open_ecr, amazon) -> None:
         "get_caller_identity", {"Account": "123456789012", "UserId": "u", "Arn": "a" * 20}, {}
     )
     assert open_ecr().account == "123456789012"
+
+
+def test_a_role_for_the_registry_is_not_replaced_by_a_helper(open_ecr, amazon, environ) -> None:
+    """A helper would log in with the caller's own credentials, and docker would ask it before the token."""
+    folder = Path(environ["DOCKER_CONFIG"])
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"credHelpers": {HOST: "ecr-login"}}))
+    amazon.ecr.add_response("get_authorization_token", told("t1", NOW + timedelta(hours=12)), {})
+    registry = open_ecr(role=ROLE)
+
+    assert registry.login().source == "ecr token"
+
+    written = json.loads((registry.docker.path / "config.json").read_text())
+    assert written["credHelpers"] == {HOST: ""}
+    assert kept(registry) == {HOST: {"auth": Credential(username="AWS", secret="t1").encoded}}
 
 
 @pytest.mark.parametrize("config", [{"credHelpers": {HOST: "ecr-login"}}, {"credsStore": "ecr-login"}])
