@@ -99,6 +99,9 @@ class TestNoEngine:
         assert f"no Docker engine answers at {NOWHERE}" in done.told
         assert "unset DOCKER_HOST" in done.told
         assert tiny.recorded == {}
+        far = tiny.fails(4, "build-all", "--json", env={"DOCKER_HOST": "ssh://nobody@far.invalid"})
+        assert "far.invalid" in far.told
+        assert "unset DOCKER_HOST" not in far.told
         plan = tiny.ok("plan", "--json", env={"DOCKER_HOST": NOWHERE})
         for reasons in plan.images("reasons").values():
             assert reasons == ["unknown whether it exists: no engine answers"]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import socket
 import stat
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from lamina.errors import EngineError, Problem
@@ -17,6 +19,8 @@ from lamina.registries.engine_socket import UNIX
 
 _Places = tuple[tuple[str, str], ...]
 """Pairs of an engine and a pattern of its socket's path."""
+_SSH = "ssh://"
+_SSH_TARGET = re.compile(r"([^/]+?)(?::(\d+))?(?:/|$)")
 _KNOCK_SECONDS = 1.0
 _HOME: _Places = (
     ("Docker Desktop", ".docker/run/docker.sock"),
@@ -58,8 +62,30 @@ def silent(host: str, error: BaseException, *, chosen: bool) -> EngineError:
     """
     if denied(error):
         return EngineError.of(f"your user may not use the engine at {host}", hint=_permission(host))
+    if host.startswith(_SSH):
+        return by_ssh(host, _innermost(error), paramiko=find_spec("paramiko") is not None)
     hint = "start it, or unset DOCKER_HOST and DOCKER_CONTEXT to use the default one" if chosen else None
     return EngineError.of(f"no Docker engine answers at {host}: {_innermost(error)}", hint=hint)
+
+
+def by_ssh(host: str, reason: str, *, paramiko: bool) -> EngineError:
+    """Return the error for an engine of another machine that ssh does not reach.
+
+    reason: as docker-py gives it. paramiko: whether that package is installed, which docker-py needs for ssh.
+    """
+    found = _SSH_TARGET.match(host.removeprefix(_SSH))
+    name, port = found.groups() if found else (host, None)
+    there = shlex.join([*(("-p", port) if port else ()), name])
+    if paramiko:
+        return EngineError.of(
+            f"no Docker engine answers at {host}: {reason}", hint=f"try: ssh {there} docker version"
+        )
+    forward = f"ssh -fNL $HOME/engine.sock:/var/run/docker.sock {there}"
+    return EngineError.of(
+        f"the engine at {host} is not used: ssh needs the Python package paramiko",
+        hint="python -m pip install paramiko, or without it: "
+        f"{forward} && export DOCKER_HOST={UNIX}$HOME/engine.sock",
+    )
 
 
 def denied(error: BaseException) -> bool:

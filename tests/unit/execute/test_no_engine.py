@@ -14,7 +14,7 @@ import pytest
 
 from lamina.errors import EngineError
 from lamina.execute.engine import find_engine
-from lamina.execute.no_engine import denied, get_engine, other_engines, silent
+from lamina.execute.no_engine import by_ssh, denied, get_engine, other_engines, silent
 from lamina.provider import NoProvider
 
 from ..conftest import ScriptedRunner
@@ -158,3 +158,22 @@ def test_an_engine_that_does_not_answer_is_not_one_that_refuses() -> None:
 )
 def test_each_platform_has_its_command(platform: str, release: str, command: str) -> None:
     assert command in get_engine(platform, release)
+
+
+def test_an_engine_by_ssh_needs_a_package_or_a_forwarded_socket() -> None:
+    (problem,) = by_ssh("ssh://me@far:2222", "Install paramiko package", paramiko=False).problems
+
+    assert (
+        problem.what == "the engine at ssh://me@far:2222 is not used: ssh needs the Python package paramiko"
+    )
+    assert problem.hint == (
+        "python -m pip install paramiko, or without it: ssh -fNL $HOME/engine.sock:/var/run/docker.sock "
+        "-p 2222 me@far && export DOCKER_HOST=unix://$HOME/engine.sock"
+    )
+
+
+def test_an_engine_that_ssh_does_not_reach_is_tried_by_hand() -> None:
+    (problem,) = by_ssh("ssh://far", "timed out", paramiko=True).problems
+
+    assert problem.what == "no Docker engine answers at ssh://far: timed out"
+    assert problem.hint == "try: ssh far docker version"
