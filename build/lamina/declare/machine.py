@@ -9,6 +9,8 @@ from lamina.patterns import regex
 from lamina.values import dataclass
 
 _BINFMT = Path("/proc/sys/fs/binfmt_misc")
+OF_THE_IMAGE = "of the image"
+"""The platform of a builder that has a machine for each platform, as CodeBuild does."""
 SET_UP_QEMU = "docker run --privileged --rm tonistiigi/binfmt --install all"
 _OURS = {"x86_64": "amd64", "aarch64": "arm64"}
 _PART = regex(r"[A-Za-z0-9_.-]+")

@@ -10,7 +10,7 @@ from lamina.decide import preflight
 from lamina.decide.exposure import exposed
 from lamina.decide.plan import Decision, FoundImage, Plan, StoreKind, StoreLookup, lacking, make_plan
 from lamina.decide.requirements import unpinned
-from lamina.declare.machine import this_machine
+from lamina.declare.machine import OF_THE_IMAGE, this_machine
 from lamina.errors import ConfigError, EngineError, Problem, RegistryError, by_certainty
 from lamina.execute.externals import Externals
 from lamina.flow.lock import newer_upstream
@@ -137,7 +137,8 @@ def _with_stores(
 def _on_lambda(session: Session, images: Mapping[str, Image], builds: Sequence[str]) -> Iterator[Problem]:
     """Yield what fails on Lambda in the images that are built, without the rules that are switched off."""
     off = session.project.lint_ignores.value
-    found = check(images, builds, session.checks, lambda: session.facts, off=off)
+    builder = None if session.policy.builds_here else OF_THE_IMAGE
+    found = check(images, builds, session.checks, lambda: session.facts, off=off, builder=builder)
     runnable = {name: (images[name], each.runnable) for name, each in found.items() if each.runnable}
     if runnable:
         from lamina.decide.unrunnable import UNRUNNABLE, unrunnable

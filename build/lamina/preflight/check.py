@@ -93,7 +93,7 @@ def check_images(
     """Return the faults of the images whose functions were checked.
 
     off: rules to leave out, by id or slug. today: decides whether a runtime's support has ended.
-    builder: the build machine's platform, by default this machine's.
+    builder: the build machine's platform, by default this machine's; or `OF_THE_IMAGE`.
     readings: keeps what is read from the disk.
     """
     active = {rule.id for rule in RULES if {rule.id, rule.slug}.isdisjoint(off)}

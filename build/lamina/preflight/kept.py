@@ -93,6 +93,7 @@ def check(
     facts: Callable[[], Facts],
     *,
     off: Collection[str] = (),
+    builder: str | None = None,
 ) -> Mapping[str, ImageCheck]:
     """Return what fails on Lambda in the named images, without those in which nothing does.
 
@@ -100,11 +101,15 @@ def check(
         images: The named ones and their bases.
         facts: Returns the facts of sources, if they are needed.
         off: Rules to leave out, by id or slug.
+        builder: The platform of the build machine, by default this machine's; or `OF_THE_IMAGE`.
     """
-    keys = _keys(images, (time.strftime("%Y-%m-%d", time.gmtime()), sorted(off), native_platform()))
+    builder = builder or native_platform()
+    keys = _keys(images, (time.strftime("%Y-%m-%d", time.gmtime()), sorted(off), builder))
     known = {name: kept.get(keys[name]) for name in names}
     fresh = [name for name, each in known.items() if each is None]
-    made = _check_afresh(_with_bases(images, fresh), fresh, kept, facts(), keys, off) if fresh else {}
+    made: Mapping[str, ImageCheck] = {}
+    if fresh:
+        made = _check_afresh(_with_bases(images, fresh), fresh, kept, facts(), keys, off, builder)
     return {name: each for name, old in known.items() if (each := old if old is not None else made[name])}
 
 
@@ -115,6 +120,7 @@ def _check_afresh(
     facts: Facts,
     keys: Mapping[str, str],
     off: Collection[str],
+    builder: str,
 ) -> Mapping[str, ImageCheck]:
     from lamina.identify.runnable import check_runnable, lay_out_images
     from lamina.preflight.check import check_images
@@ -122,7 +128,7 @@ def _check_afresh(
     readings = Readings()
     layouts = lay_out_images(images, readings)
     runnable = check_runnable(images, names, facts, layouts, readings)
-    faults = check_images(images, layouts, runnable, off=off, readings=readings)
+    faults = check_images(images, layouts, runnable, off=off, builder=builder, readings=readings)
     found = {name: ImageCheck(runnable=each.found, faults=faults[name]) for name, each in runnable.items()}
     facts.save()
     if not facts.moved:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from lamina.declare.dockerfile import Instruction
-from lamina.declare.machine import family
+from lamina.declare.machine import OF_THE_IMAGE, family
 from lamina.declare.pip import Install
 from lamina.errors import Certainty
 from lamina.patterns import regex
@@ -39,6 +39,8 @@ _NEW_WHEELS = frozenset(
     {"cryptography", "pyarrow", "polars", "torch", "pandas", "numpy", "scipy", "scikit-learn"}
 )
 """Distributions whose wheels for `manylinux_2_28` are chosen where the system allows them."""
+_OF_ENVIRONMENT = regex(r"(/.*)/bin/(?:pip|python)[\d.]*")
+_SYSTEM_FOLDERS = frozenset({"/usr", "/usr/local", "/var/lang"})
 _OLD_GLIBC = (2, 28)
 _SOURCE_BUILD = regex(r"--no-binary|--no-build-isolation|setup\.py\s+(?:build|install)|--compile-source")
 _PROJECT_TOOLS = frozenset(
@@ -77,10 +79,15 @@ def builder_faults(view: ImageView, builder: str) -> Iterator[Fault]:
     Never certain: the engine may be on a machine of another platform than this one.
 
     Args:
-        builder: The platform of the build machine, such as ``linux/amd64``.
+        builder: The platform of the build machine, such as ``linux/amd64``; or `OF_THE_IMAGE`.
     """
     platform = family(view.image.node.spec.platform)
-    if not view.is_lambda or platform == family(builder) or platform not in MACHINES:
+    if (
+        not view.is_lambda
+        or builder == OF_THE_IMAGE
+        or platform == family(builder)
+        or platform not in MACHINES
+    ):
         return
     for instruction, origin in _copies_of_stages(view):
         if not _on_builder(view, origin):
@@ -140,7 +147,9 @@ def _installed(view: ImageView, stage: StageView) -> Iterator[_Installed]:
         if not calls and not any(each in _PROJECT_TOOLS for each in tools):
             continue
         targets = [
-            value for call, _, _ in calls for value in call.values("-t", "--target", "--prefix", "--root")
+            value
+            for call, _, _ in calls
+            for value in call.values("-t", "--target", "--prefix", "--root") or _environment(call)
         ]
         yield _Installed(
             step=step,
@@ -152,6 +161,15 @@ def _installed(view: ImageView, stage: StageView) -> Iterator[_Installed]:
             or step.set("PIP_PLATFORM") is not None,
             for_python=any(call.values("--python-version") for call, _, _ in calls),
         )
+
+
+def _environment(call: Install) -> tuple[str, ...]:
+    """Return the virtual environment whose own pip is called, as in ``/opt/venv/bin/pip install``."""
+    for word in call.command.words:
+        found = _OF_ENVIRONMENT.fullmatch(word.text)
+        if found and found[1] not in _SYSTEM_FOLDERS:
+            return (found[1],)
+    return ()
 
 
 def _brings(word: str, each: _Installed) -> bool:

@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 
 from lamina.affected.since import planned
+from lamina.declare.machine import native_platform
 from lamina.errors import ConfigError, EngineError, Problem, RegistryError
+from lamina.execute.engine import Builder
 from lamina.flow.build import build_images
-from lamina.flow.plan import make_plan_only
+from lamina.flow.plan import decide, make_plan_only
+from lamina.flow.session import Session
 from lamina.flow.snapshot import look_up, take_snapshot, without_stable
 from memory import HOST, Shop, Supply
 
@@ -167,3 +170,25 @@ def test_a_snapshot_names_every_fault(shop: Shop) -> None:
         take_snapshot(shop.open())
 
     assert len(raised.value.problems) == 2
+
+
+def test_codebuild_has_a_build_machine_of_each_platform(shop: Shop) -> None:
+    """An install on $BUILDPLATFORM fits there, and not on this machine for another platform."""
+    shop.repo.write(
+        "dockerfiles/fn/Dockerfile",
+        "FROM --platform=$BUILDPLATFORM public.ecr.aws/lambda/python:3.13 AS deps\n"
+        "RUN pip install --target /deps numpy==2.2.0\n"
+        "FROM public.ecr.aws/lambda/python:3.13\n"
+        "COPY --from=deps /deps /var/task/\n"
+        'COPY fn/handler.py ./\nCMD ["handler.handler"]\n',
+    )
+    shop.repo.write("fn/handler.py", "def handler(event, context): ...\n")
+    other = "linux/amd64" if native_platform() == "linux/arm64" else "linux/arm64"
+    session = shop.open("fn", offline=True, platform=other)
+
+    def noted(used: Session) -> bool:
+        notes = decide(used, take_snapshot(used)).notes
+        return any("the build machine's platform" in each.what for each in notes)
+
+    assert noted(session)
+    assert not noted(session.elsewhere(Builder(name="codebuild", local_images=False)))
