@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from lamina.aws.templates import StackTemplate
+from lamina.codebuild.project import project_definition
+from lamina.codebuild.templates import builds
 from lamina.declare.accounts import Ecr, PullThrough
+from lamina.declare.codebuild import CodeBuildSettings
 from lamina.ecr.desired import EcrCaller, wanted_resources
 from lamina.ecr.templates import repositories
 
@@ -26,6 +29,14 @@ _ECR = Ecr(
     ),
 )
 _HERE = EcrCaller(partition="aws", account=ACCOUNT, registry=ACCOUNT, region="eu-west-1")
+_BUILDS = CodeBuildSettings(
+    bucket="our-lamina-builds",
+    role=f"arn:aws:iam::{ACCOUNT}:role/lamina-codebuild",
+    images={"arm64": f"{ACCOUNT}.dkr.ecr.eu-west-1.amazonaws.com/team/machine:1"},
+    kms_key=KEY,
+    tags=TAGS,
+)
+_PROJECTS = {_BUILDS.project_of(name): project_definition(_BUILDS, name) for name in ("amd64", "arm64")}
 
 TEMPLATES: dict[str, StackTemplate] = {
     "repositories": repositories(
@@ -37,4 +48,5 @@ TEMPLATES: dict[str, StackTemplate] = {
             caches=["team/app-dev-cache"],
         )
     ),
+    "builds": builds(_BUILDS, _PROJECTS),
 }

@@ -37,6 +37,8 @@ CONFIG = f"""\
 bucket = "{BUCKET}"
 role = "{ROLE}"
 """
+AWS_KEY = "arn:aws:kms:eu-west-1:123456789012:alias/aws/s3"
+"""What CodeBuild encrypts with if no key is set."""
 NO_ENGINE = "tests-none"
 """The name of an engine that is never started: a remote build needs no local one."""
 
@@ -139,6 +141,7 @@ def test_the_setup_is_previewed_made_once_and_repaired(
     bare.replace("pyproject.toml", f'role = "{ROLE}"\n', "")
     asked = bare.fails(2, "codebuild.setup")
     assert "[tool.lamina.codebuild] role" in asked.text
+    assert "[tool.lamina.codebuild] role" in bare.fails(2, "codebuild.setup", "--format", "cdk").text
     assert operations(machines) == []
 
     dry = bare.ok("codebuild.setup", "--dry-run")
@@ -170,6 +173,102 @@ def test_the_setup_is_previewed_made_once_and_repaired(
     assert {each["ID"] for each in rules} == {"theirs", "lamina"}
     assert machines.projects[PROJECT]["tags"] == [{"key": "team", "value": "receipts"}]
     assert bare.ok("codebuild.setup", "--json").json["changes"] == []
+
+
+def test_the_formats_describe_exactly_what_the_setup_makes(
+    bare: Repo, machines: CodeBuildDouble, front: AwsFront
+) -> None:
+    machines.projects.clear()
+    s3, keys, bucket = front.client("s3"), front.client("kms"), "described-bucket"
+    key = keys.create_key()["KeyMetadata"]["Arn"]
+    keys.create_alias(AliasName="alias/builds", TargetKeyId=key)
+    bare.replace("pyproject.toml", BUCKET, bucket)
+    bare.append("pyproject.toml", 'kms-key = "alias/builds"\ntags = { team = "data", stage = "dev" }\n')
+    tags = {"team": "data", "stage": "dev"}
+
+    template = json.loads(bare.ok("codebuild.setup", "--format", "cloudformation").stdout)
+    terraform = json.loads(bare.ok("codebuild.setup", "--format", "terraform").stdout)["resource"]
+    compile(bare.ok("codebuild.setup", "--format", "cdk").stdout, "cdk.py", "exec")
+    assert operations(machines) == []
+    assert bucket not in {each["Name"] for each in s3.list_buckets()["Buckets"]}
+    bare.ok("codebuild.setup")
+    assert bare.ok("codebuild.setup", "--json").json["changes"] == []
+
+    described = {each["Type"]: each["Properties"] for each in template["Resources"].values()}
+    assert described.keys() == {"AWS::S3::Bucket", "AWS::CodeBuild::Project"}
+    assert len(template["Resources"]) == 2
+    assert described["AWS::S3::Bucket"] == bucket_in_cloudformation(s3, bucket)
+    (project,) = machines.projects.values()
+    made = {each: project[each] for each in project if each not in {"arn", "created", "badge"}}
+    assert lowered(described["AWS::CodeBuild::Project"]) == lowered(made)
+    assert made["encryptionKey"] == key
+    assert {each["key"]: each["value"] for each in made["tags"]} == tags
+
+    (found,) = terraform["aws_codebuild_project"].values()
+    assert (found["name"], found["encryption_key"], found["tags"]) == (PROJECT, key, tags)
+    assert found["environment"]["image"] == made["environment"]["image"]
+    (found,) = terraform["aws_s3_bucket"].values()
+    assert found == {"bucket": bucket, "tags": tags}
+
+    # What others set stays; what drifted is told and put right.
+    theirs = {"Key": "owner", "Value": "them"}
+    s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": [theirs, {"Key": "team", "Value": "x"}]})
+    s3.delete_bucket_encryption(Bucket=bucket)
+    project["tags"] = [{"key": "owner", "value": "them"}]
+    project["encryptionKey"] = AWS_KEY
+    told = bare.ok("codebuild.setup", "--json").json["changes"]
+    assert {(each["what"].split()[0], each["setting"], each["before"]) for each in told} == {
+        ("bucket", "KMS key", None),
+        ("bucket", "tags", "team=x"),
+        ("project", "encryptionKey", AWS_KEY),
+        ("project", "tags", None),
+    }
+    assert {each["Key"]: each["Value"] for each in s3.get_bucket_tagging(Bucket=bucket)["TagSet"]} == {
+        **tags,
+        "owner": "them",
+    }
+    assert {each["key"]: each["value"] for each in machines.projects[PROJECT]["tags"]} == {
+        **tags,
+        "owner": "them",
+    }
+    assert bare.ok("codebuild.setup", "--json").json["changes"] == []
+
+
+def bucket_in_cloudformation(s3: Any, bucket: str) -> dict[str, Any]:
+    """A bucket of S3's API as CloudFormation has it."""
+    (rule,) = s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
+    encryption = s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]
+    (by,) = encryption["Rules"]
+    return {
+        "BucketName": bucket,
+        "LifecycleConfiguration": {
+            "Rules": [
+                {
+                    "Id": rule["ID"],
+                    "Status": rule["Status"],
+                    "Prefix": rule["Filter"]["Prefix"],
+                    "ExpirationInDays": rule["Expiration"]["Days"],
+                    "AbortIncompleteMultipartUpload": rule["AbortIncompleteMultipartUpload"],
+                }
+            ]
+        },
+        "BucketEncryption": {
+            "ServerSideEncryptionConfiguration": [
+                {
+                    "BucketKeyEnabled": by["BucketKeyEnabled"],
+                    "ServerSideEncryptionByDefault": by["ApplyServerSideEncryptionByDefault"],
+                }
+            ]
+        },
+        "Tags": s3.get_bucket_tagging(Bucket=bucket)["TagSet"],
+    }
+
+
+def lowered(value: Any) -> Any:
+    """A value with its keys in small letters, in which CloudFormation and CodeBuild's API are the same."""
+    if isinstance(value, dict):
+        return {key.lower(): lowered(each) for key, each in value.items()}
+    return [lowered(each) for each in value] if isinstance(value, list) else value
 
 
 def test_codebuild_gives_the_same_digests_as_a_local_build(

@@ -1,12 +1,10 @@
-"""CodeBuild's API, with the S3 bucket for sources and results and the logs of builds."""
+"""CodeBuild's API, with the logs of builds."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, cast
 
 from lamina.aws.clients import Clients
@@ -23,14 +21,10 @@ if TYPE_CHECKING:
         StartBuildInputTypeDef,
         UpdateProjectInputTypeDef,
     )
-    from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.literals import BucketLocationConstraintType
-    from mypy_boto3_s3.type_defs import LifecycleRuleTypeDef
 
 SETUP = "invoke codebuild.setup"
 IN_PROGRESS = "IN_PROGRESS"
 _MOST_IDS = 100
-_FAULT = 500
 _PAGES = 200  # of a log in one call; the next call continues
 
 
@@ -181,123 +175,11 @@ class CodeBuild:
         return lines, token
 
     def _of_project(self, name: str) -> AbstractContextManager[None]:
-        return _expecting("CodeBuild project", name, "ResourceNotFoundException", service="codebuild")
-
-
-class SourceBucket:
-    """The S3 bucket for sources of builds and their results. All methods raise AwsError."""
-
-    def __init__(self, name: str, clients: Clients) -> None:
-        self.name = name
-        self._clients = clients
-
-    @property
-    def _client(self) -> S3Client:
-        return self._clients("s3")
-
-    def exists(self) -> bool:
-        """Whether the bucket exists. Raises AwsError when the caller may not list it."""
-        from botocore.exceptions import ClientError
-
-        with aws_errors(self.name, service="s3"):
-            try:
-                self._client.list_objects_v2(Bucket=self.name, MaxKeys=1)
-            except ClientError as error:
-                if error.response["Error"]["Code"] == "NoSuchBucket":
-                    return False
-                raise
-        return True
-
-    def region(self) -> str | None:
-        """Return the bucket's region, which AWS reports to every caller; None when it is not known."""
-        from botocore.exceptions import ClientError
-
-        with aws_errors(self.name, service="s3"):
-            try:
-                answer = self._client.head_bucket(Bucket=self.name)
-                found, headers = answer.get("BucketRegion"), answer["ResponseMetadata"].get("HTTPHeaders", {})
-            except ClientError as error:
-                metadata = error.response.get("ResponseMetadata")
-                if metadata is None or metadata.get("HTTPStatusCode", _FAULT) >= _FAULT:
-                    raise
-                found, headers = None, metadata.get("HTTPHeaders", {})
-        return found or headers.get("x-amz-bucket-region") or None
-
-    def create(self, region: str) -> None:
-        """Create the bucket, private by AWS' default."""
-        with aws_errors(self.name, service="s3"):
-            if region == "us-east-1":  # S3 refuses it as a location
-                self._client.create_bucket(Bucket=self.name)
-            else:
-                location = cast("BucketLocationConstraintType", region)
-                self._client.create_bucket(
-                    Bucket=self.name, CreateBucketConfiguration={"LocationConstraint": location}
-                )
-
-    def rules(self) -> tuple[JsonTable, ...]:
-        """Return the bucket's lifecycle rules."""
-        from botocore.exceptions import ClientError
-
-        with aws_errors(self.name, service="s3"):
-            try:
-                answer = self._client.get_bucket_lifecycle_configuration(Bucket=self.name)
-            except ClientError as error:
-                if error.response["Error"]["Code"] == "NoSuchLifecycleConfiguration":
-                    return ()
-                raise
-        return tuple(cast("JsonTable", each) for each in answer.get("Rules", ()))
-
-    def set_rules(self, rules: Iterable[JsonTable]) -> None:
-        """Replace the bucket's lifecycle rules."""
-        with aws_errors(self.name, service="s3"):
-            self._client.put_bucket_lifecycle_configuration(
-                Bucket=self.name,
-                LifecycleConfiguration={"Rules": [cast("LifecycleRuleTypeDef", each) for each in rules]},
-            )
-
-    def has(self, key: str) -> bool:
-        """Whether an object exists."""
-        return key in self.keys(key)
-
-    def keys(self, prefix: str) -> tuple[str, ...]:
-        """Return the keys that begin with ``prefix``, at most a thousand."""
-        with self._of_bucket():
-            answer = self._client.list_objects_v2(Bucket=self.name, Prefix=prefix)
-        return tuple(str(each["Key"]) for each in answer.get("Contents", ()))
-
-    def upload(self, file: Path, key: str) -> None:
-        """Upload a file, in parts when it is large."""
-        with self._of_bucket():
-            from boto3.exceptions import S3UploadFailedError
-            from botocore.exceptions import ClientError
-
-            try:
-                self._client.upload_file(str(file), self.name, key)
-            except S3UploadFailedError as error:  # AWS' own error is its context
-                if isinstance(error.__context__, ClientError):
-                    raise error.__context__ from None
-                raise AwsError.of(f"the upload failed: {error}", where=f"s3://{self.name}") from None
-
-    def download(self, key: str, file: Path) -> None:
-        """Download an object; the file appears only once it is complete."""
-        from boto3.exceptions import Boto3Error
-
-        partial = file.with_name(f".{file.name}.{os.getpid()}")
-        try:
-            with self._of_bucket():
-                self._client.download_file(self.name, key, str(partial))
-            partial.replace(file)
-        except Boto3Error as error:
-            raise AwsError.of(f"the download failed: {error}", where=f"s3://{self.name}/{key}") from None
-        finally:
-            partial.unlink(missing_ok=True)
-
-    def _of_bucket(self) -> AbstractContextManager[None]:
-        return _expecting("bucket", self.name, "NoSuchBucket", service="s3")
+        return expecting("CodeBuild project", name, "ResourceNotFoundException", service="codebuild")
 
 
 @contextmanager
-def _expecting(what: str, about: str, code: str, *, service: str) -> Iterator[None]:
+def expecting(what: str, about: str, code: str, *, service: str) -> Iterator[None]:
     """Apply `aws_errors`, and name the setup command when the resource is missing.
 
     Args:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, TypedDict, cast
 from lamina.aws.clients import Clients
 from lamina.aws.ecr_policies import registry_owner, repository_policy
 from lamina.aws.errors import aws_errors
-from lamina.json_data import JsonTable, as_table
+from lamina.aws.kms import key_arn
+from lamina.json_data import JsonTable
 
 if TYPE_CHECKING:
     from mypy_boto3_ecr import ECRClient
@@ -134,9 +135,7 @@ class EcrSetup:
 
     def key(self, name: str) -> str:
         """Return the ARN of the KMS key that an alias names."""
-        with aws_errors(name, service="kms"):
-            kms_client = self._clients("kms")
-            return str(as_table(kms_client.describe_key(KeyId=name)["KeyMetadata"])["Arn"])
+        return key_arn(self._clients, name)
 
     def tags(self, arn: str) -> Mapping[str, str]:
         """Return the tags of a repository."""

@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 
 from lamina.aws.clients import Access, Clients
-from lamina.aws.codebuild import CodeBuild, SourceBucket
+from lamina.aws.codebuild import CodeBuild
+from lamina.aws.source_bucket import SourceBucket
 from lamina.codebuild.buildspec import (
     BUILDSPEC,
     CodeBuildMachine,

@@ -6,20 +6,24 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from lamina.codebuild.buildspec import KEPT_DAYS, PREFIX, RETURNS, SOURCES
+from lamina.codebuild.buildspec import RETURNS, SOURCES
 from lamina.declare.codebuild import ARCHITECTURES, PARAMETER, CodeBuildSettings
-from lamina.json_data import Json, JsonDocument, JsonTable, as_table
+from lamina.json_data import Json, JsonDocument, JsonTable, as_list, as_table
 from lamina.refs import EcrHost, Reference
 
-RULE = "lamina"
-"""The id of the bucket's lifecycle rule."""
 _NOT_BY_HAND = (
     'version: 0.2\nphases: {build: {commands: ["echo start this with invoke codebuild.build", "exit 1"]}}\n'
 )
+TAGS = "tags"
 _AWS_IMAGES = "aws/codebuild/"
 _MOST_SHOWN = 60
 _WAITS = (5, 480)  # minutes; AWS' limits for the wait for a machine
 _PULL = ("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
+_USE_KEY = (
+    *("kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey"),
+    *("kms:ReEncryptFrom", "kms:ReEncryptTo"),
+)
+"""https://docs.aws.amazon.com/codebuild/latest/userguide/setting-up-kms.html"""
 _PUSH = ("ecr:CompleteLayerUpload", "ecr:InitiateLayerUpload", "ecr:PutImage", "ecr:UploadLayerPart")
 
 
@@ -77,40 +81,9 @@ def project_definition(settings: CodeBuildSettings, architecture: str) -> JsonTa
         "timeoutInMinutes": settings.timeout,
         "queuedTimeoutInMinutes": min(max(_WAITS[0], settings.timeout), _WAITS[1]),
         "logsConfig": {"cloudWatchLogs": {"status": "ENABLED"}},
+        **({"encryptionKey": settings.kms_key} if settings.kms_key else {}),
+        **({TAGS: _tag_list(dict(settings.tags))} if settings.tags else {}),
     }
-
-
-def expiry_rule() -> JsonTable:
-    """Return the bucket's lifecycle rule, which expires sources and results."""
-    return {
-        "ID": RULE,
-        "Status": "Enabled",
-        "Filter": {"Prefix": f"{PREFIX}/"},
-        "Expiration": {"Days": KEPT_DAYS},
-        "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
-    }
-
-
-def bucket_changes(name: str, *, exists: bool, rules: Iterable[JsonTable]) -> Iterator[ProjectChange]:
-    """Yield the changes the bucket needs. rules: its current rules."""
-    if not exists:
-        yield ProjectChange(what=f"bucket {name}", setting="", before=None, after="created, private")
-    own = next((each for each in rules if each.get("ID") == RULE), None)
-    wanted = _flat(expiry_rule())
-    found = _flat(own) if own else {}
-    if any(found.get(key) != value for key, value in wanted.items()):
-        before = f"{as_table(own.get('Expiration')).get('Days')} days, {own.get('Status')}" if own else None
-        yield ProjectChange(
-            what=f"bucket {name}",
-            setting=f"expiry of {PREFIX}/",
-            before=before,
-            after=f"{KEPT_DAYS} days, Enabled",
-        )
-
-
-def merged_rules(rules: Iterable[JsonTable]) -> tuple[JsonTable, ...]:
-    """Return the bucket's rules with Lamina's own replaced or added."""
-    return (*(each for each in rules if each.get("ID") != RULE), expiry_rule())
 
 
 def project_changes(wanted: JsonTable, found: JsonTable | None) -> Iterator[ProjectChange]:
@@ -125,17 +98,46 @@ def project_changes(wanted: JsonTable, found: JsonTable | None) -> Iterator[Proj
             after=f"{machine['type']} {machine['computeType']}, {machine['image']}",
         )
         return
-    current = _flat(found)
-    for key, value in _flat(wanted).items():
+    current = flat(found)
+    for key, value in flat({each: wanted[each] for each in wanted if each != TAGS}).items():
         if current.get(key) != value:
             before = _shown(current[key]) if key in current else "nothing"
             yield ProjectChange(what=what, setting=key, before=before, after=_shown(value))
+    yield from tag_changes(what, _tags(wanted.get(TAGS)), _tags(found.get(TAGS)))
 
 
 def project_update(wanted: JsonTable, found: JsonTable, changes: Iterable[ProjectChange]) -> JsonTable:
     """Return the settings for UpdateProject, each complete with the values that Lamina does not manage."""
     keys = dict.fromkeys(each.setting.partition(".")[0] for each in changes)
-    return {key: _over(found.get(key), wanted[key]) for key in keys}
+    update = {key: _over(found.get(key), wanted[key]) for key in keys}
+    if TAGS in keys:
+        update[TAGS] = _tag_list({**_tags(found.get(TAGS)), **_tags(wanted[TAGS])})
+    return update
+
+
+def tag_changes(what: str, wanted: Mapping[str, str], found: Mapping[str, str]) -> Iterator[ProjectChange]:
+    """Yield a change if tags are missing or have other values; tags of others stay."""
+    own = {name: value for name, value in found.items() if name in wanted}
+    if own != wanted:
+        yield ProjectChange(what=what, setting=TAGS, before=_named(own) or None, after=_named(wanted))
+
+
+def _named(tags: Mapping[str, str]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in sorted(tags.items()))
+
+
+def _tags(given: Json) -> Mapping[str, str]:
+    """Return tags as CodeBuild has them by name, without AWS' own, which it does not accept back."""
+    tags = [as_table(each) for each in as_list(given)]
+    return {
+        str(each["key"]): str(each["value"])
+        for each in tags
+        if not str(each["key"]).lower().startswith("aws:")
+    }
+
+
+def _tag_list(tags: Mapping[str, str]) -> list[Json]:
+    return [{"key": name, "value": value} for name, value in tags.items()]
 
 
 def _over(found: Json, wanted: Json) -> Json:
@@ -179,6 +181,8 @@ def role_policy(
         statements.append(_allow("Secrets", ["secretsmanager:GetSecretValue"], managed))
     if parameters:
         statements.append(_allow("Parameters", ["ssm:GetParameters"], parameters))
+    if settings.kms_key:
+        statements.append(_allow("Key", list(_USE_KEY), [settings.kms_key]))
     return _policy(statements)
 
 
@@ -231,11 +235,8 @@ def caller_policy(
                 ["codebuild:BatchGetProjects", "codebuild:CreateProject", "codebuild:UpdateProject"],
                 projects,
             ),
-            _allow(
-                "SetupBucket",
-                ["s3:CreateBucket", "s3:GetLifecycleConfiguration", "s3:PutLifecycleConfiguration"],
-                [bucket],
-            ),
+            _allow("SetupBucket", _setup_bucket(settings), [bucket]),
+            *_key_of_caller(settings),
             *(
                 [
                     {
@@ -248,6 +249,22 @@ def caller_policy(
             ),
         ]
     )
+
+
+def _setup_bucket(settings: CodeBuildSettings) -> list[str]:
+    actions = ["s3:CreateBucket", "s3:GetLifecycleConfiguration", "s3:PutLifecycleConfiguration"]
+    if settings.kms_key:
+        actions += ["s3:GetEncryptionConfiguration", "s3:PutEncryptionConfiguration"]
+    if settings.tags:
+        actions += ["s3:GetBucketTagging", "s3:PutBucketTagging"]
+    return sorted(actions)
+
+
+def _key_of_caller(settings: CodeBuildSettings) -> Iterator[JsonTable]:
+    """Yield what sources and results need of the key: an upload in parts also reads it."""
+    if settings.kms_key:
+        yield _allow("Key", ["kms:Decrypt", "kms:GenerateDataKey"], [settings.kms_key])
+        yield _allow("SetupKey", ["kms:DescribeKey"], [settings.kms_key])
 
 
 def shown_policy(policy: JsonTable) -> str:
@@ -292,15 +309,15 @@ def _allow(sid: str, actions: Sequence[str], resources: Sequence[str]) -> JsonTa
     return {"Sid": sid, "Effect": "Allow", "Action": [*actions], "Resource": [*resources]}
 
 
-def _flat(table: JsonTable, before: str = "") -> JsonTable:
-    """Flatten nested settings to dotted names."""
-    flat: JsonDocument = {}
+def flat(table: JsonTable, before: str = "") -> JsonTable:
+    """Return nested settings by dotted names."""
+    found: JsonDocument = {}
     for key, value in table.items():
         if isinstance(value, Mapping):
-            flat |= _flat(value, f"{before}{key}.")
+            found |= flat(value, f"{before}{key}.")
         else:
-            flat[before + key] = value
-    return flat
+            found[before + key] = value
+    return found
 
 
 def _shown(value: Json) -> str:

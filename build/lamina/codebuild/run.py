@@ -9,7 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from lamina.aws.codebuild import CodeBuild, SourceBucket, StartRequest
+from lamina.aws.codebuild import CodeBuild, StartRequest
+from lamina.aws.source_bucket import SourceBucket
 from lamina.codebuild.buildspec import BUILDSPEC, EVENTS, RESULTS, results_prefix
 from lamina.codebuild.follow import SUCCEEDED, Follower, Started, kept_settings
 from lamina.codebuild.source_bundle import make_bundle, write_zip

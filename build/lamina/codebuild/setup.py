@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, replace
 
-from lamina.aws.codebuild import CodeBuild, SourceBucket
+from lamina.aws.codebuild import CodeBuild
+from lamina.aws.kms import key_arn
+from lamina.aws.source_bucket import SourceBucket
+from lamina.aws.templates import StackTemplate
+from lamina.codebuild.bucket import EXPIRY, KEY, BucketFacts, bucket_changes, encrypted_by, merged_rules
 from lamina.codebuild.build import (
     aws_clients,
     elsewhere,
@@ -15,18 +19,18 @@ from lamina.codebuild.build import (
 )
 from lamina.codebuild.limits import no_machine
 from lamina.codebuild.project import (
+    TAGS,
     CodeBuildAccount,
     ProjectChange,
-    bucket_changes,
     caller_policy,
-    merged_rules,
     project_changes,
     project_definition,
     project_update,
     role_policy,
     trust_policy,
 )
-from lamina.declare.codebuild import ARCHITECTURES
+from lamina.codebuild.templates import builds
+from lamina.declare.codebuild import ARCHITECTURES, CodeBuildSettings
 from lamina.errors import ConfigError, Problem
 from lamina.flow.cache import read_policy
 from lamina.flow.session import Session
@@ -38,14 +42,15 @@ class Setup:
     """The comparison.
 
     Attributes:
+        settings: with the ARN of the key.
         bucket, projects: changes.
         existing: by project.
         policies: name -> document.
     """
 
+    settings: CodeBuildSettings
     bucket: tuple[ProjectChange, ...]
     has_bucket: bool
-    rules: tuple[JsonTable, ...]
     projects: Mapping[str, tuple[ProjectChange, ...]]
     definitions: Mapping[str, JsonTable]
     existing: Mapping[str, JsonTable]
@@ -57,8 +62,11 @@ class Setup:
         return (*self.bucket, *(change for changes in self.projects.values() for change in changes))
 
 
-def read_setup(session: Session) -> Setup:
-    """Compare the account with the configuration without changes. Raises ConfigError, AwsError."""
+def desired(session: Session) -> tuple[CodeBuildSettings, Mapping[str, JsonTable]]:
+    """Return the settings with the ARN of the key, and the definitions of the projects by name.
+
+    AWS is asked only which key an alias names. Raises ConfigError, AwsError.
+    """
     settings = session.project.codebuild
     ConfigError.check(
         (
@@ -66,10 +74,37 @@ def read_setup(session: Session) -> Setup:
             *([lacking_setting("bucket", "the bucket for sources")] if settings.bucket is None else []),
         )
     )
-    architectures = _architectures(session)
+    architectures = architectures_of(session)
+    if settings.kms_key:
+        settings = replace(settings, kms_key=key_arn(aws_clients(session), settings.kms_key))
+    made = (project_definition(settings, name) for name in architectures)
+    return settings, {str(each["name"]): each for each in made}
+
+
+def read_setup(session: Session) -> Setup:
+    """Compare the account with the configuration without changes. Raises ConfigError, AwsError."""
+    settings, definitions = desired(session)
     clients = aws_clients(session)
     codebuild, bucket = CodeBuild(clients), SourceBucket(str(settings.bucket), clients)
     ConfigError.check(elsewhere(bucket, codebuild))
+    found = _facts(bucket, settings) if bucket.exists() else None
+    existing = codebuild.projects(definitions)
+    return Setup(
+        settings=settings,
+        bucket=tuple(bucket_changes(settings, found)),
+        has_bucket=found is not None,
+        projects={
+            name: tuple(project_changes(each, existing.get(name))) for name, each in definitions.items()
+        },
+        definitions=definitions,
+        existing=existing,
+        policies=policies(session, settings, codebuild),
+    )
+
+
+def policies(session: Session, settings: CodeBuildSettings, codebuild: CodeBuild) -> Mapping[str, JsonTable]:
+    """Return the policies by name: who may assume the role of builds, what it may do, and its callers."""
+    architectures, repositories = architectures_of(session), _repositories(session)
     caller = codebuild.caller()
     account = CodeBuildAccount(
         partition=caller.partition,
@@ -78,27 +113,25 @@ def read_setup(session: Session) -> Setup:
         registry_account=session.project.ecr.account or caller.account,
         registry_region=session.project.ecr.region or codebuild.region,
     )
-    repositories = _repositories(session)
-    exists = bucket.exists()
-    rules = bucket.rules() if exists else ()
-    definitions = {
-        str(each["name"]): each for each in (project_definition(settings, name) for name in architectures)
+    return {
+        "trust": trust_policy(settings, account, architectures),
+        "role": role_policy(settings, account, architectures, repositories, outside_images(session)),
+        "caller": caller_policy(settings, account, architectures, repositories),
     }
-    existing = codebuild.projects(definitions)
-    return Setup(
-        bucket=tuple(bucket_changes(bucket.name, exists=exists, rules=rules)),
-        has_bucket=exists,
-        rules=rules,
-        projects={
-            name: tuple(project_changes(each, existing.get(name))) for name, each in definitions.items()
-        },
-        definitions=definitions,
-        existing=existing,
-        policies={
-            "trust": trust_policy(settings, account, architectures),
-            "role": role_policy(settings, account, architectures, repositories, outside_images(session)),
-            "caller": caller_policy(settings, account, architectures, repositories),
-        },
+
+
+def template(session: Session) -> StackTemplate:
+    """Return what `apply_setup` would create. Raises ConfigError, also without a role, and AwsError."""
+    ConfigError.check(lacking_role(session))
+    return builds(*desired(session))
+
+
+def _facts(bucket: SourceBucket, settings: CodeBuildSettings) -> BucketFacts:
+    """Read a bucket; what is not configured is not read, so that it needs no permission."""
+    return BucketFacts(
+        rules=bucket.rules(),
+        encryption=bucket.encryption() if settings.kms_key else {},
+        tags=bucket.tags() if settings.tags else {},
     )
 
 
@@ -120,11 +153,11 @@ def apply_setup(session: Session, setup: Setup) -> None:
     """Apply the changes and report each. An interrupted setup is completed by the next run."""
     ConfigError.check(lacking_role(session))
     clients = aws_clients(session)
-    codebuild, bucket = CodeBuild(clients), SourceBucket(str(session.project.codebuild.bucket), clients)
+    codebuild, bucket = CodeBuild(clients), SourceBucket(str(setup.settings.bucket), clients)
     if setup.bucket:
         if not setup.has_bucket:
             bucket.create(codebuild.region)
-        bucket.set_rules(merged_rules(setup.rules))
+        _change_bucket(bucket, setup.settings, {each.setting for each in setup.bucket})
         session.screen.say(f"bucket {bucket.name} is up to date")
     for name, changes in setup.projects.items():
         definition = setup.definitions[name]
@@ -136,7 +169,17 @@ def apply_setup(session: Session, setup: Setup) -> None:
             session.screen.say(f"project {name} is up to date")
 
 
-def _architectures(session: Session) -> tuple[str, ...]:
+def _change_bucket(bucket: SourceBucket, settings: CodeBuildSettings, changed: Container[str]) -> None:
+    """Change settings of the bucket; those of others in the same list are read again just before."""
+    if KEY in changed and settings.kms_key:
+        bucket.set_encryption(encrypted_by(settings.kms_key, bucket.encryption()))
+    if TAGS in changed:
+        bucket.set_tags({**bucket.tags(), **dict(settings.tags)})
+    if EXPIRY in changed:
+        bucket.set_rules(merged_rules(bucket.rules()))
+
+
+def architectures_of(session: Session) -> tuple[str, ...]:
     """Return the architectures of the project's images."""
     platforms = {node.spec.platform.split("/")[1]: node.spec for node in session.graph.nodes.values()}
     ConfigError.check(

@@ -216,7 +216,7 @@ def read_ecr(document: Document, *, account: str | None = None, region: str | No
     if host := given.get("host"):
         _check_host(document, host)
     given["readers"] = tuple(_readers(document, given.get("readers", ())))
-    given["tags"] = _tags(document, given.get("tags", {}))
+    given["tags"] = read_tags(document, given.get("tags", {}), "ecr")
     _check_template_role(document, given)
     given["pull-through"] = tuple(_caches(document, given.get("pull-through", ())))
     account = account_of(given["role"]) if "role" in given else account
@@ -274,19 +274,19 @@ def _readers(document: Document, given: Iterable[object]) -> Iterator[str]:
             )
 
 
-def _tags(document: Document, given: Entries) -> tuple[tuple[str, str], ...]:
-    """Return tags by name. https://docs.aws.amazon.com/AmazonECR/latest/userguide/ecr-using-tags.html"""
-    tags = document.strings(given, "ecr", "tags")
+def read_tags(document: Document, given: Entries, table: str) -> tuple[tuple[str, str], ...]:
+    """Return the tags of a table by name. https://docs.aws.amazon.com/AmazonECR/latest/userguide/ecr-using-tags.html"""
+    tags = document.strings(given, table, "tags")
     for name, value in tags.items():
         if not (_TAG.fullmatch(name) and _TAG_VALUE.fullmatch(value)):
             document.problem(
                 f"{name!r} = {value!r} is not a tag",
-                where=document.where("ecr", "tags", name),
+                where=document.where(table, "tags", name),
                 allowed="up to 128 letters, digits, spaces and any of _.:/=+-@, not aws: first; "
                 "values up to 256",
             )
     if len(tags) > _MOST_TAGS:
-        document.problem(f"{len(tags)} tags", where=document.where("ecr", "tags"), allowed=f"{_MOST_TAGS}")
+        document.problem(f"{len(tags)} tags", where=document.where(table, "tags"), allowed=f"{_MOST_TAGS}")
     return tuple(sorted(tags.items()))
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import field, replace
 
+from lamina.declare.accounts import ECR_KEYS, check_shape, read_tags
 from lamina.declare.document import TEXTS, Document, Entries, Key
 from lamina.patterns import regex
 from lamina.refs import Reference
@@ -59,6 +60,12 @@ KEYS: Mapping[str, Key] = {
     **{name: Key(kind=str, pattern=_FORMS[name][0].pattern, help=text) for name, text in _HELP.items()},
     "buildkit": Key(kind=str, help="BuildKit's image; by default the machine's engine builds"),
     "timeout": Key(kind=int, least=_LEAST_MINUTES, most=_MOST_MINUTES, help="minutes a build may take"),
+    "kms-key": replace(
+        ECR_KEYS["kms-key"],
+        help="the KMS key that encrypts new objects of the bucket, and what projects write: alias/<name>, or "
+        "the ARN of a key or an alias; by default AWS' own",
+    ),
+    "tags": replace(ECR_KEYS["tags"], help="tags of the bucket and the projects; other tags of theirs stay"),
     "secrets": Key(
         kind=dict, values=TEXTS, help=f"id -> name in Secrets Manager, or {PARAMETER}name in Parameter Store"
     ),
@@ -77,6 +84,8 @@ class CodeBuildSettings:
         buildkit: The BuildKit image; None uses the default builder of the machine's engine.
         timeout: Minutes.
         images: Architecture -> the machine's image.
+        kms_key: An alias, or the ARN of a key or an alias. None leaves the encryption as it is.
+        tags: Names and values of the tags of the bucket and the projects.
         secrets: Id -> its name in Secrets Manager or, after `PARAMETER`, in Parameter Store.
     """
 
@@ -88,6 +97,8 @@ class CodeBuildSettings:
     compute: str = "BUILD_GENERAL1_LARGE"
     timeout: int = 60
     images: Mapping[str, str] = field(default_factory=dict)
+    kms_key: str | None = None
+    tags: tuple[tuple[str, str], ...] = ()
     secrets: Mapping[str, str] = field(default_factory=dict)
 
     def project_of(self, architecture: str) -> str:
@@ -113,12 +124,14 @@ def read_codebuild(document: Document) -> CodeBuildSettings:
     if not _LEAST_MINUTES <= given.get("timeout", _LEAST_MINUTES) <= _MOST_MINUTES:
         allowed = f"minutes, {_LEAST_MINUTES} to {_MOST_MINUTES}"
         _fault(document, f"timeout is {given['timeout']}", "timeout", allowed)
-    return CodeBuildSettings(**_fields(given), secrets=_secrets(document, given))
+    check_shape(document, "kms-key", given.get("kms-key"), TABLE, "kms-key")
+    tags = read_tags(document, given.get("tags", {}), TABLE)
+    return CodeBuildSettings(**_fields(given), tags=tags, secrets=_secrets(document, given))
 
 
 def _fields(given: Entries) -> Entries:
     images = {name: given[f"image-{name}"] for name in ARCHITECTURES if f"image-{name}" in given}
-    apart = {"secrets", *(f"image-{name}" for name in ARCHITECTURES)}
+    apart = {"secrets", "tags", *(f"image-{name}" for name in ARCHITECTURES)}
     named = {key.replace("-", "_"): value for key, value in given.items() if key not in apart}
     return {**named, "images": images}
 

@@ -91,7 +91,7 @@ def desired(session: Session) -> tuple[EcrCaller, Mapping[str, Aspects]]:
     )
     caches = dict.fromkeys(registry.inventory.full(policy.name(each)) for each in names.values())
     ecr = session.project.ecr
-    if ecr.kms_key and ":key/" not in ecr.kms_key:
+    if ecr.kms_key:
         ecr = replace(ecr, kms_key=registry.setup.key(ecr.kms_key))
     wanted = wanted_resources(
         ecr,

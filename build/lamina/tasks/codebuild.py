@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from lamina.flow.prepare import prepare
 from lamina.flow.session import Session
 from lamina.tasks.frame import report
+from lamina.tasks.templates import print_template
+
+if TYPE_CHECKING:
+    from lamina.aws.templates import StackTemplate
 
 
-def setup(session: Session, *, dry_run: bool) -> int:
-    """Create or update what builds on CodeBuild need."""
+def setup(session: Session, *, dry_run: bool, form: str, json: bool) -> int:
+    """Create or update what builds on CodeBuild need; or print it for another tool, and change nothing."""
+    if form:
+        return print_template(session, form, lambda: _builds(session), json=json)
     from lamina.codebuild.setup import apply_setup, lacking_role, read_setup
     from lamina.codebuild.show import setup_documents, show_setup
 
@@ -26,6 +34,12 @@ def setup(session: Session, *, dry_run: bool) -> int:
         policies=dict(found.policies),
     )
     return 0
+
+
+def _builds(session: Session) -> StackTemplate:
+    from lamina.codebuild.setup import template
+
+    return template(session)
 
 
 def build(session: Session, *, wait: bool, follow: bool, timeout: int) -> int:

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from lamina.aws.codebuild import CodeBuild, LogStream, Phase, SourceBucket, StartRequest
+from lamina.aws.codebuild import CodeBuild, LogStream, Phase, StartRequest
+from lamina.aws.source_bucket import SourceBucket
 from lamina.errors import AwsError
 
 from .conftest import ScriptedAws, client_error
@@ -145,3 +146,37 @@ def test_a_bucket_is_made_where_builds_run() -> None:
         {"Bucket": "b", "CreateBucketConfiguration": {"LocationConstraint": "eu-west-1"}},
         {"Bucket": "b"},
     ]
+
+
+def test_a_bucket_without_encryption_rule_or_tags_has_none() -> None:
+    missing = {
+        "get_bucket_encryption": [
+            client_error("ServerSideEncryptionConfigurationNotFoundError", "GetBucketEncryption")
+        ],
+        "get_bucket_tagging": [client_error("NoSuchTagSet", "GetBucketTagging")],
+    }
+    bucket = SourceBucket("b", ScriptedAws(missing))
+
+    assert (bucket.encryption(), bucket.tags()) == ({}, {})
+
+
+@pytest.mark.parametrize(
+    ("operation", "action"),
+    [
+        ("get_bucket_encryption", "s3:GetEncryptionConfiguration"),
+        ("put_bucket_encryption", "s3:PutEncryptionConfiguration"),
+        ("get_bucket_tagging", "s3:GetBucketTagging"),
+        ("put_bucket_tagging", "s3:PutBucketTagging"),
+    ],
+)
+def test_a_refusal_of_the_bucket_names_the_action_of_iam(operation: str, action: str) -> None:
+    name = "".join(each.capitalize() for each in operation.split("_"))
+    bucket = SourceBucket("b", ScriptedAws({operation: [client_error("AccessDenied", name)]}))
+    calls = {
+        "get_bucket_encryption": bucket.encryption,
+        "put_bucket_encryption": lambda: bucket.set_encryption({}),
+        "get_bucket_tagging": bucket.tags,
+        "put_bucket_tagging": lambda: bucket.set_tags({}),
+    }
+    with pytest.raises(AwsError, match=f"not allowed: {action} on b"):
+        calls[operation]()

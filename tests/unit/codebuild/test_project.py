@@ -5,12 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from lamina.codebuild.bucket import BucketFacts, bucket_changes, encrypted_by, expiry_rule, merged_rules
 from lamina.codebuild.project import (
     CodeBuildAccount,
-    bucket_changes,
     caller_policy,
-    expiry_rule,
-    merged_rules,
     project_changes,
     project_definition,
     project_update,
@@ -24,11 +22,14 @@ from lamina.refs import Reference
 DOCS = Path(__file__).parents[3] / "docs" / "iam"
 ROLE = "arn:aws:iam::123456789012:role/lamina-codebuild"
 BUILDKIT = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/moby/buildkit:v0.25.1"
+KEY = "arn:aws:kms:eu-west-1:123456789012:key/KEY"
 SAMPLE = CodeBuildSettings(
     bucket="our-lamina-builds",
     role=ROLE,
     buildkit=BUILDKIT,
     secrets={"ca": "team/ca"},
+    kms_key=KEY,
+    tags=(("team", "data"),),
 )
 ACCOUNT = CodeBuildAccount(
     partition="aws",
@@ -134,20 +135,70 @@ def test_only_what_differs_is_changed_and_what_is_not_ours_stays() -> None:
     assert update.keys() == {"environment", "timeoutInMinutes"}
     assert update["environment"] == {**wanted["environment"], "environmentVariables": [THEIRS]}
     assert update["timeoutInMinutes"] == 60
-    assert tuple(project_changes(wanted, {**wanted, "tags": []})) == ()
+    assert tuple(project_changes(wanted, {**wanted, "vpcConfig": {}})) == ()
     (new,) = project_changes(wanted, None)
     assert (new.before, new.after.split()[0]) == (None, "LINUX_CONTAINER")
+
+
+def test_tags_of_others_stay_and_those_of_aws_are_not_sent_back() -> None:
+    wanted = project_definition(replace(SAMPLE, tags=(("stage", "dev"), ("team", "data"))), "amd64")
+    theirs = [
+        {"key": "aws:cloudformation:stack-name", "value": "s"},
+        {"key": "team", "value": "x"},
+        {"key": "y", "value": "z"},
+    ]
+    found = {**wanted, "tags": theirs, "encryptionKey": "arn:aws:kms:eu-west-1:123456789012:alias/aws/s3"}
+    changes = tuple(project_changes(wanted, found))
+    update = project_update(wanted, found, changes)
+
+    assert {(each.setting, each.before, each.after) for each in changes} == {
+        ("tags", "team=x", "stage=dev, team=data"),
+        ("encryptionKey", found["encryptionKey"], KEY),
+    }
+    assert update == {
+        "encryptionKey": KEY,
+        "tags": [
+            {"key": "team", "value": "data"},
+            {"key": "y", "value": "z"},
+            {"key": "stage", "value": "dev"},
+        ],
+    }
+    assert tuple(project_changes(wanted, {**wanted, "tags": [*wanted["tags"], *theirs[2:]]})) == ()
+    bare = project_definition(CodeBuildSettings(bucket="b"), "amd64")
+    assert {"tags", "encryptionKey"} & bare.keys() == set()
+    assert tuple(project_changes(bare, {**bare, "tags": theirs, "encryptionKey": KEY})) == ()
+
+
+BUCKET = CodeBuildSettings(bucket="b")
 
 
 def test_the_bucket_has_one_rule_of_ours() -> None:
     theirs = {"ID": "theirs", "Status": "Enabled", "Expiration": {"Days": 1}}
     other = {**expiry_rule(), "Expiration": {"Days": 7}}
 
-    assert [each.after for each in bucket_changes("b", exists=False, rules=())] == [
-        "created, private",
-        "30 days, Enabled",
-    ]
-    (change,) = bucket_changes("b", exists=True, rules=(theirs, other))
+    assert [each.after for each in bucket_changes(BUCKET, None)] == ["created, private", "30 days, Enabled"]
+    (change,) = bucket_changes(BUCKET, BucketFacts(rules=(theirs, other)))
     assert (change.before, change.after) == ("7 days, Enabled", "30 days, Enabled")
     assert merged_rules((theirs, other)) == (theirs, expiry_rule())
-    assert tuple(bucket_changes("b", exists=True, rules=merged_rules((theirs,)))) == ()
+    assert tuple(bucket_changes(BUCKET, BucketFacts(rules=merged_rules((theirs,))))) == ()
+
+
+def test_the_bucket_gets_a_key_and_tags_and_keeps_what_others_set() -> None:
+    wanted = replace(BUCKET, kms_key=KEY, tags=(("team", "data"),))
+    default = "ApplyServerSideEncryptionByDefault"
+    theirs = {default: {"SSEAlgorithm": "AES256"}, "BlockedEncryptionTypes": {"EncryptionType": ["SSE-C"]}}
+    as_it_is = BucketFacts(rules=(expiry_rule(),), encryption=theirs, tags={"team": "x", "y": "z"})
+
+    changes = {each.setting: (each.before, each.after) for each in bucket_changes(wanted, as_it_is)}
+    assert changes == {"KMS key": ("AES256", KEY), "tags": ("team=x", "team=data")}
+    made = encrypted_by(KEY, theirs)
+    assert made == {
+        default: {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": KEY},
+        "BucketKeyEnabled": True,
+        "BlockedEncryptionTypes": {"EncryptionType": ["SSE-C"]},
+    }
+    done = replace(as_it_is, encryption=made, tags={"team": "data", "y": "z"})
+    assert tuple(bucket_changes(wanted, done)) == ()
+    other = {default: {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": "KEY"}}  # of whom, is not known
+    assert [each.before for each in bucket_changes(wanted, replace(done, encryption=other))] == ["KEY"]
+    assert tuple(bucket_changes(BUCKET, as_it_is)) == ()

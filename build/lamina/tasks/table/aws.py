@@ -107,11 +107,13 @@ AWS: tuple[CliCommand, ...] = (
     ),
     CliCommand(
         name="codebuild.setup", runs="codebuild:setup",
+        prints_json=lambda given: bool(given["json"]) and not given["format"],
+        only_result=lambda given: bool(given["format"]),
         help="Create or update the projects and the bucket that builds on CodeBuild need.",
         flags=flags(
             "registry", "stack", "platform",
             switch("dry-run", "print the changes and the roles' policies, and change nothing"),
-            "json",
+            replace(FLAGS["json"], goes_to="command"), FORMAT,
         ),
     ),
     CliCommand(
