@@ -263,6 +263,16 @@ def test_obstacles_to_a_setup_are_reported(
     assert done.json["ok"] is False
 
 
+def test_repositories_in_other_regions_are_set_up_as_well(ecr: Repo, front: AwsFront) -> None:
+    ecr.write("pyproject.toml", '[tool.lamina.ecr]\nregions = ["us-east-1"]\n')
+    made = ecr.ok("ecr.setup", "--json").json["changes"]
+    assert {each["region"] for each in made} == {"eu-west-1", "us-east-1"}
+    name = f"lambda-tiny-{stack_of(ecr)}"
+    policy = front.client("ecr", "us-east-1").get_repository_policy(repositoryName=name)["policyText"]
+    assert "arn:aws:lambda:us-east-1:123456789012:function:*" in policy
+    assert ecr.ok("ecr.setup", "--json").json["changes"] == []
+
+
 def test_throttling_and_a_half_done_setup_are_made_good_by_another_run(ecr: Repo, front: AwsFront) -> None:
     front.play("CreateRepository", THROTTLED, times=2)
     front.play("SetRepositoryPolicy", Fault(code="ServerException", message="once", status=400))

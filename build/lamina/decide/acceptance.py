@@ -5,7 +5,7 @@ Source: https://docs.aws.amazon.com/lambda/latest/dg/images-create.html, and Lam
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from lamina.decide.plan import FoundImage
 from lamina.declare.functions import Function
@@ -80,16 +80,23 @@ class Checked:
 
 
 def objections(
-    candidate: ImageFacts, ref: Reference, platform: str, functions: Sequence[Function], *, runs: bool = True
+    candidate: ImageFacts,
+    ref: Reference,
+    platform: str,
+    functions: Sequence[Function],
+    *,
+    runs: bool = True,
+    regions: Collection[str] = (),
 ) -> Iterator[str]:
     """Yield every reason against an image: its format, how it starts, and where it is stored.
 
     See `refusals`, `unstartable` and `misplaced`.
+    regions: other regions to which images are copied.
     runs: True if functions run the image; False if it is only a base of other images, which need not start.
     """
     yield from refusals(candidate, platform)
     yield from unstartable(candidate.config, functions) if runs else ()
-    yield from misplaced(ref, functions)
+    yield from misplaced(ref, functions, regions)
 
 
 def refusals(candidate: ImageFacts, platform: str) -> Iterator[str]:
@@ -131,7 +138,7 @@ def unstartable(config: OciConfig, functions: Iterable[Function]) -> Iterator[st
             yield f"{who}{takes}, and CMD has {len(command)}"
 
 
-def misplaced(ref: Reference, functions: Iterable[Function]) -> Iterator[str]:
+def misplaced(ref: Reference, functions: Iterable[Function], regions: Collection[str] = ()) -> Iterator[str]:
     """Yield every reason for which Lambda could not fetch an image from its registry.
 
     Loopback registries are for tests and are not judged.
@@ -145,9 +152,9 @@ def misplaced(ref: Reference, functions: Iterable[Function]) -> Iterator[str]:
     if host.fips:
         yield f"it is named by the FIPS endpoint {ref.pull_host}, which Lambda refuses"
     for each in functions:
-        if each.region and each.region != host.region:
+        if each.region and each.region not in {host.region, *regions}:
             places = f"it is in {host.region}, the function {each} in {each.region}"
-            yield f"{places}: both must be in one region"
+            yield f"{places}: both must be in one region, or regions in [tool.lamina.ecr] name {each.region}"
 
 
 def unpacked_size(compressed: int, trailer: bytes) -> int:

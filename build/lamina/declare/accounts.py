@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import field
+from dataclasses import field, replace
 
 from lamina.declare.document import TEXTS, Document, Entries, Key
 from lamina.declare.grammar import without_login
@@ -91,6 +91,8 @@ ECR_KEYS: Mapping[str, Key] = {
                         "alias; by default ECR's own encryption (AES-256)"),
     "tags": Key(kind=dict, names=_TAG.pattern, values=TEXTS,
                 help="tags of the repositories; other tags of theirs stay"),
+    "regions": Key(kind=list, values=(Key(kind=str, pattern=REGION.pattern),),
+                   help="other regions with functions, to which deploy copies their images"),
     "pull-through": Key(kind=list,
                         values=(Key(kind=str, choices=tuple(UPSTREAMS)), Key(kind=dict, table=_CACHE_KEYS)),
                         help="registries whose images are pulled through a cache in this registry"),
@@ -132,6 +134,7 @@ class Ecr:
         template_role: The ARN of the role with which ECR creates them.
         kms_key: An alias, or the ARN of a key or an alias. None leaves the encryption to ECR.
         tags: Names and values of the tags of repositories.
+        regions: Other regions that get images, for the functions there.
         pull_through: Caches of other registries.
     """
 
@@ -149,7 +152,12 @@ class Ecr:
     template_role: str | None = None
     kms_key: str | None = None
     tags: tuple[tuple[str, str], ...] = ()
+    regions: tuple[str, ...] = ()
     pull_through: tuple[PullThrough, ...] = ()
+
+    def in_region(self, region: str) -> Ecr:
+        """Return the same registry in another region. Builds do not pull from it, so it has no caches."""
+        return replace(self, region=region, host=None, regions=(), pull_through=())
 
     def cache_of(self, reference: Reference) -> PullThrough | None:
         """Return the cache through which an image is pulled; None if there is none."""
@@ -218,6 +226,7 @@ def read_ecr(document: Document, *, account: str | None = None, region: str | No
     given["readers"] = tuple(_readers(document, given.get("readers", ())))
     given["tags"] = read_tags(document, given.get("tags", {}), "ecr")
     _check_template_role(document, given)
+    given["regions"] = tuple(_regions(document, given.get("regions", ()), given.get("region", region)))
     given["pull-through"] = tuple(_caches(document, given.get("pull-through", ())))
     account = account_of(given["role"]) if "role" in given else account
     given = {"account": account, "region": region, **given}
@@ -300,6 +309,18 @@ def _check_template_role(document: Document, given: Entries) -> None:
             allowed="the ARN of a role that ECR may assume, with which it creates such repositories",
             hint='template-role = "arn:aws:iam::<account>:role/<name>"',
         )
+
+
+def _regions(document: Document, given: Iterable[object], home: str | None) -> Iterator[str]:
+    where, seen = document.where("ecr", "regions"), {home}
+    for item in given:
+        check_shape(document, "region", str(item), "ecr", "regions")
+        if item in seen:
+            document.problem(
+                f"{item} is the registry's own region, or listed twice", where=where, hint="leave it out"
+            )
+        seen.add(str(item))
+        yield str(item)
 
 
 def _caches(document: Document, given: Iterable[object]) -> Iterator[PullThrough]:

@@ -114,7 +114,10 @@ def _checked(session: Session, wanted: CheckTarget, found: FoundImage, store: Re
         return _refused(wanted, found, f"{store.name} has lost {found.lacks}{hint}")
     candidate = store.candidate(found)
     platform = wanted.platform or f"{candidate.config.get('os')}/{candidate.config.get('architecture')}"
-    refusals = tuple(objections(candidate, wanted.ref, platform, wanted.functions, runs=wanted.runs))
+    regions = session.project.ecr.regions
+    refusals = tuple(
+        objections(candidate, wanted.ref, platform, wanted.functions, runs=wanted.runs, regions=regions)
+    )
     return Checked(name=wanted.name, found=found, candidate=candidate, refusals=refusals)
 
 

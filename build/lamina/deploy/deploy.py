@@ -15,6 +15,7 @@ from lamina.deploy.cloudformation import with_names
 from lamina.deploy.half_shift import HalfShift, half_shift, shift_obstacles
 from lamina.deploy.judge import alarm_problems
 from lamina.deploy.pulling import pull_obstacles
+from lamina.deploy.regions import Placement, RegionalImage, place
 from lamina.deploy.rules import DesiredFunction, FunctionUpdate, Running, decide, obstacles, owned_elsewhere
 from lamina.deploy.shift import Shift
 from lamina.deploy.snapshots import snapshot_obstacles, without_version
@@ -75,6 +76,12 @@ class Deployment:
     aliases: Mapping[str, Alias]
     events: Mapping[str, bytes]
     clients: Mapping[str | None, Functions] = field(repr=False)
+    placement: Placement | None = field(default=None, repr=False)
+
+    @property
+    def copies(self) -> tuple[RegionalImage, ...]:
+        """The images that registries of other regions need."""
+        return self.placement.copies_for(self.moves) if self.placement else ()
 
     def client(self, move: FunctionUpdate) -> Functions:
         """Return the Lambda client of the function's region."""
@@ -117,6 +124,8 @@ def plan_functions(
         AwsError: a function cannot be updated. All reasons of all functions at once.
     """
     clients = connect(session, (each.function for each in wanted))
+    placement = place(session, wanted, clients)
+    wanted = placement.wanted
     lambdas = {each.name: clients[each.function.region] for each in wanted}
     found = by_function(wanted, lambda each: lambdas[each.name].read(each.name))
     live = {name: each for name, each in found.items() if each is not None}
@@ -127,10 +136,11 @@ def plan_functions(
     moves = tuple(_decided(each, facts, aliases, behind, options) for each in able)
     halves = _half_shifts(lambdas, aliases)
     session.screen.notes(each.note(options.stack) for each in halves.values())
-    owned = () if options.take_over else tuple(_owned(session, wanted, live))
+    owned = () if options.take_over else tuple(_owned(session, placement, live))
     (ConfigError if owned else AwsError).check(
         (
             *owned,
+            *placement.problems,
             *(problem for some in blocked.values() for problem in some),
             *(
                 problem
@@ -140,13 +150,15 @@ def plan_functions(
             *stuck(able, aliases, behind),
             *(shift_obstacles(moves, live, aliases, behind, halves) if options.shift else ()),
             *alarm_problems(clients.values(), options.alarms),
-            *_closed(session, able),
+            *_closed(session, placement, able),
         )
     )
     if options.alias is None and not options.publish:
         session.screen.notes(without_version(wanted))
     session.screen.notes(busy(live))
-    return Deployment(moves=moves, live=live, aliases=aliases, events=events, clients=clients)
+    return Deployment(
+        moves=moves, live=live, aliases=aliases, events=events, clients=clients, placement=placement
+    )
 
 
 def _half_shifts(lambdas: Mapping[str, Functions], aliases: Mapping[str, Alias]) -> dict[str, HalfShift]:
@@ -177,21 +189,26 @@ def _decided(
     )
 
 
-def _owned(
-    session: Session, wanted: Iterable[DesiredFunction], live: Mapping[str, Live]
-) -> Iterator[Problem]:
+def _owned(session: Session, placement: Placement, live: Mapping[str, Live]) -> Iterator[Problem]:
     stack = session.project.settings.stack
-    for each in wanted:
-        yield from owned_elsewhere(each, stack, _owner(session, each, live.get(each.name)))
+    for each in placement.wanted:
+        there = placement.session_of(each, session)
+        yield from owned_elsewhere(each, stack, _owner(there, each, live.get(each.name)))
 
 
-def _closed(session: Session, wanted: Iterable[DesiredFunction]) -> tuple[Problem, ...]:
+def _closed(session: Session, placement: Placement, wanted: Iterable[DesiredFunction]) -> tuple[Problem, ...]:
     """Return the repositories that are closed to the account of a function; a note if AWS does not say."""
-    ecr = session.ecr
-    if ecr is None:
-        return ()
+    by_registry: dict[Session, list[DesiredFunction]] = {}
+    for each in wanted:
+        by_registry.setdefault(placement.session_of(each, session), []).append(each)
+    account = session.project.stack.account
     try:
-        return tuple(pull_obstacles(wanted, session.project.stack.account, ecr.setup.policy))
+        return tuple(
+            problem
+            for there, some in by_registry.items()
+            if there.ecr
+            for problem in pull_obstacles(some, account, there.ecr.setup.policy)
+        )
     except RegistryError as error:
         session.screen.notes(
             replace(each, what=f"pull policies not read: {each.what}") for each in error.problems
@@ -296,6 +313,7 @@ def _wanted(session: Session, images: Mapping[str, Image]) -> tuple[DesiredFunct
                     image.ref,
                     image.node.spec.platform,
                     image.node.spec.functions,
+                    regions=session.project.ecr.regions,
                 )
             )
         )

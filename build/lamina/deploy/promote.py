@@ -88,6 +88,7 @@ def plan_promotion(source: Session, target: Session, options: DeployOptions) -> 
                     each.target,
                     target.project.images[each.name].platform,
                     named[each.name],
+                    regions=target.project.ecr.regions,
                 )
             )
         )

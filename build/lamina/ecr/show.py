@@ -7,7 +7,7 @@ from collections.abc import Container, Iterable
 
 from lamina.aws.version_users import CALLED_DAYS
 from lamina.ecr.costs import DOLLARS_A_GB, dollars, stored_bytes
-from lamina.ecr.desired import Provision, SettingChange
+from lamina.ecr.desired import Provision
 from lamina.ecr.retention import GONE, IN_USE, Collected, Collection, HeldManifest, RetentionVerdict
 from lamina.ecr.version_rules import Pruned, VersionVerdict
 from lamina.json_data import JsonDocument
@@ -31,17 +31,18 @@ def show_setup(screen: Screen, provision: Provision) -> None:
     screen.say(f"{len(provision.changes)} to change, in {touched} of {count} resources in {registry}")
 
 
-def setup_documents(changes: Iterable[SettingChange]) -> list[JsonDocument]:
+def setup_documents(provision: Provision) -> list[JsonDocument]:
     """Return the changes of ``ecr.setup --json``; ``is`` and ``to_be`` have the values of AWS' API."""
     return [
         {
+            "region": provision.caller.region,
             "resource": each.resource,
             "aspect": each.aspect,
             "is": each.was,
             "to_be": each.will,
             "why": each.why,
         }
-        for each in changes
+        for each in provision.changes
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +30,7 @@ class Checkout:
         mask: learns the secrets of the project.
         root: the project's folder; by default the one around the current folder.
         proposed: a configuration to use in place of the file's; then no caches are saved.
+        region: the region of the registry in ECR, in place of the configured one; it has no caches of others.
     """
 
     def __init__(
@@ -38,11 +40,13 @@ class Checkout:
         *,
         root: Path | None = None,
         proposed: str | None = None,
+        region: str | None = None,
     ) -> None:
         self._settings = settings
         self._mask = mask
         self._root = root
         self._proposed = proposed
+        self._region = region
 
     def close(self) -> None:
         """Make git ignore the state folder."""
@@ -58,6 +62,8 @@ class Checkout:
     def project(self) -> Project:
         """The project with its settings."""
         project = load_project(self.root, flags=self._settings, text=self._proposed)
+        if self._region:
+            project = replace(project, ecr=project.ecr.in_region(self._region))
         for secret in project.secrets:
             self._mask.learn(*read_secret(secret.file))
         for image in project.images.values():

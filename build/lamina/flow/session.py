@@ -122,6 +122,24 @@ class Session:
         made._open.callback(proposed.close)
         return made
 
+    def in_region(self, region: str) -> Session:
+        """Return a session whose registry is that of the same account in another region, in ECR.
+
+        It is closed with this one.
+        """
+        there = Checkout(self.flags.settings, self.mask, root=self.root, region=region)
+        made = Session(
+            self.flags,
+            self.screen,
+            runner=self.runner,
+            policy=self.policy,
+            seams=self._seams,
+            checkout=there,
+        )
+        made._open.callback(there.close)
+        self._open.callback(made.close)
+        return made
+
     def offline(self) -> Session:
         """Return this session without lookups in registries and the engine."""
         return self._like(flags=replace(self.flags, offline=True))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from lamina.aws.clients import Clients
@@ -75,6 +75,12 @@ class EcrInventory:
             except client.exceptions.RegistryPolicyNotFoundException:
                 return None
             return policy
+
+    def replication(self, repository: str, digest: str) -> Mapping[str, str]:
+        """Return region -> state of an image's replica. repository: its full name. Raises RegistryError."""
+        from lamina.aws.ecr_replication import read_replication
+
+        return read_replication(self._clients, repository, digest, account=self._account)
 
     def scan(self, full: str, digest: str) -> ImageScan:
         """Return the scan of an image in a repository, by its full name."""

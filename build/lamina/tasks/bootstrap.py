@@ -76,6 +76,6 @@ def _show_functions(
         for line in next_steps(functions):
             session.screen.say(line)
     return {
-        "changes": setup_documents(made.changes if made else ()),
+        "changes": setup_documents(made) if made else [],
         "functions": [each.document(outcome) for each in functions],
     }

@@ -80,8 +80,11 @@ def _check_severity(
     """
     from lamina.deploy.findings import require_severity
 
+    sources = {str(each.target): each.source for each in found.copies}
     moved = {
-        each.wanted.image: Reference.parse(each.wanted.uri) for each in found.moves if each.action != "skip"
+        each.wanted.image: sources.get(each.wanted.uri) or Reference.parse(each.wanted.uri)
+        for each in found.moves
+        if each.action != "skip"
     }
     known = moved if images is None else {name: images[name] for name in moved}
     require_severity(session, known, most, timeout)
@@ -147,11 +150,14 @@ def _carry_out(
     images: Sequence[JsonDocument] = (),
 ) -> int:
     """Carry out a plan of functions, record it and report it. Return the exit code."""
+    from lamina.deploy.regions import bring
     from lamina.deploy.rollout import apply
     from lamina.deploy.run import record_run
     from lamina.deploy.show import canary_document, move_document, show_moves, show_shift, summary
 
     show_moves(session.screen, found.moves)
+    if found.placement:
+        bring(session, found.placement, found.copies, dry_run=dry_run)
     if any(each.pointed for each in found.moves):
         show_shift(session.screen, options)
     done = apply(found, options, say=session.screen.say, dry_run=dry_run)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lamina.errors import LaminaError, RegistryError
+from lamina.errors import LaminaError, Problem, RegistryError
 from lamina.flow.session import Session
 from lamina.json_data import Json
 from lamina.tasks.templates import print_template
@@ -39,13 +39,20 @@ def ecr_setup(session: Session, *, dry_run: bool, form: str, json: bool) -> int:
     from lamina.ecr.setup import apply, plan_setup
     from lamina.ecr.show import setup_documents, show_setup
 
-    found = plan_setup(session)
-    show_setup(session.screen, found)
-    problems = () if dry_run or not found.changes else apply(session, found)
-    if found.changes and not dry_run and not problems:
-        session.screen.say("done and verified")
+    regions = (session, *map(session.in_region, session.project.ecr.regions if session.on_ecr else ()))
+    planned = [(each, plan_setup(each)) for each in regions]
+    problems: list[Problem] = []
+    for each, found in planned:
+        show_setup(session.screen, found)
+        if dry_run or not found.changes:
+            continue
+        refused = apply(each, found)
+        problems += refused
+        if not refused:
+            session.screen.say("done and verified")
     error = RegistryError(*problems) if problems else None
-    return _end(session, "ecr.setup", error, changes=setup_documents(found.changes), dry_run=dry_run)
+    changes: list[Json] = [*(each for _, found in planned for each in setup_documents(found))]
+    return _end(session, "ecr.setup", error, changes=changes, dry_run=dry_run)
 
 
 def _repositories(session: Session) -> StackTemplate:

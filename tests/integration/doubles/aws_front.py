@@ -27,6 +27,8 @@ from moto.server import ThreadedMotoServer
 REGION = "eu-west-1"
 ACCOUNT = "123456789012"
 """The account of keys that moto did not give out."""
+ASKED_REGION = "@region"
+"""In what doubles get for a GetAuthorizationToken: the region that was asked."""
 _BY_TARGET = {
     "AmazonEC2ContainerRegistry_V20150921": "ecr",
     "CodeBuild_20161006": "codebuild",
@@ -219,7 +221,10 @@ class _Handler(BaseHTTPRequestHandler):
         known = None
         if service:
             body = json.loads(raw) if raw[:1] == b"{" else {}
-            key = self.headers.get("Authorization", "").partition("Credential=")[2].partition("/")[0]
+            scope = self.headers.get("Authorization", "").partition("Credential=")[2].split("/")
+            key = scope[0]
+            if operation == "GetAuthorizationToken":
+                body |= {ASKED_REGION: scope[2] if scope[2:] else REGION}
             known = self.owner.answer(service, operation, {**told, **body}, key=key)
             if operation in self.owner.losing:
                 self.owner.losing.remove(operation)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from doubles.aws_front import ACCOUNT, Fault
+from doubles.aws_front import ACCOUNT, ASKED_REGION, Fault
 
 _INDEXES = {
     "application/vnd.oci.image.index.v1+json",
@@ -29,7 +29,8 @@ _ACCEPT = ", ".join(
 
 @dataclass(slots=True)
 class EcrDouble:
-    """The account's ECR. endpoint: ``https://host:port`` of the registry, opened by user and password.
+    """The account's ECR. endpoint: ``https://host:port`` of the registry, opened by user and password; it may
+    have ``{region}`` in it.
 
     token_seconds: how long tokens live; None answers with a moment of 2015, as moto does.
     storage: the registry's folder; without it nobody knows what is in there. page: images in an answer.
@@ -44,6 +45,8 @@ class EcrDouble:
     account: str = ACCOUNT
     settings: dict[str, str] = field(default_factory=dict)
     templates: dict[str, dict[str, Any]] = field(default_factory=dict)
+    replicas: dict[str, str] = field(default_factory=dict)
+    """Region -> the state of the replica of every image."""
     caches: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Prefix -> its pull-through cache rule."""
     storage: Path | None = None
@@ -58,13 +61,24 @@ class EcrDouble:
         if operation == "GetAuthorizationToken":
             moment = 1420070400.0 if self.token_seconds is None else time.time() + self.token_seconds
             pair = base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
-            entry = {"authorizationToken": pair, "expiresAt": moment, "proxyEndpoint": self.endpoint}
+            endpoint = self.endpoint.replace("{region}", body.get(ASKED_REGION, ""))
+            entry = {"authorizationToken": pair, "expiresAt": moment, "proxyEndpoint": endpoint}
             return {"authorizationData": [entry]}
         if operation == "PutAccountSetting":
             self.settings[body["name"]] = body["value"]
             return {"name": body["name"], "value": body["value"]}
         if operation == "GetAccountSetting":
             return {"name": body["name"], "value": self.settings.get(body["name"], "DISABLED")}
+        if operation == "DescribeImageReplicationStatus":
+            found = [
+                {"region": name, "registryId": self.account, "status": state}
+                for name, state in self.replicas.items()
+            ]
+            return {
+                "repositoryName": body["repositoryName"],
+                "imageId": body["imageId"],
+                "replicationStatuses": found,
+            }
         if operation == "DescribeImageScanFindings":
             scan = self.scans.get(body["imageId"]["imageDigest"])
             return scan or Fault(code="ScanNotFoundException", message="Image scan does not exist")

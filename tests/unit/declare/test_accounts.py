@@ -219,3 +219,25 @@ def test_a_cache_that_ecr_does_not_have_is_refused(repo: Repo, value: str, told:
         repo.project()
 
     assert refused.value.problems[0].what.startswith(told)
+
+
+def test_other_regions_are_named_once_and_without_the_registrys_own(repo: Repo) -> None:
+    repo.config('[tool.lamina.ecr]\nregion = "eu-west-1"\nregions = ["us-east-1", "eu-west-2"]')
+    assert repo.project().ecr.regions == ("us-east-1", "eu-west-2")
+
+    repo.config(
+        '[tool.lamina.ecr]\nregion = "eu-west-1"\nregions = ["eu-west-1", "x", "us-east-1", "us-east-1"]'
+    )
+    with pytest.raises(ConfigError) as refused:
+        repo.project()
+    assert [each.what for each in refused.value.problems] == [
+        "eu-west-1 is the registry's own region, or listed twice",
+        "'x' is not an AWS region",
+        "us-east-1 is the registry's own region, or listed twice",
+    ]
+
+
+def test_the_registry_in_another_region_is_the_same_without_what_only_builds_need(repo: Repo) -> None:
+    home = Ecr(region="eu-west-1", regions=("us-east-1",), host="localhost:5000", readers=("210987654321",))
+
+    assert home.in_region("us-east-1") == Ecr(region="us-east-1", readers=("210987654321",))
