@@ -222,7 +222,7 @@ def test_rules_of_pull_through_caches_are_made_and_never_taken_from_another_regi
 
     images.caches["ecr-public"]["upstreamRegistryUrl"] = "quay.io"
     front.calls.clear()
-    taken = ecr.fails(2, "ecr.setup")
+    taken = ecr.fails(2, "ecr.setup", "--json")
     assert "the prefix ecr-public is already that of a cache of quay.io, not of public.ecr.aws" in taken.told
     assert not [each for each in front.calls if each.startswith(WRITES)]
 

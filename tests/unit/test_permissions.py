@@ -63,13 +63,14 @@ OURS: dict[str, tuple[str, ...]] = {
         "aws/cloudformation.py",
         "aws/alarms.py",
         "aws/ecr_findings.py",
+        "aws/ecr_replication.py",
     ),
     "outputs": ("aws/ssm.py",),
 }
 """Document -> the modules that ask AWS for its command; what it has besides is the protocol's."""
 ROLE = {"sts:AssumeRole"}
 """What botocore asks for when a role is configured."""
-BORROWED = {"gc": {"lambda:ListAliases"}}
+BORROWED = {"gc": {"lambda:ListAliases"}, "deploy": {"ecr:DescribeRepositories"}}
 """Document -> what its command asks for through a module of another one."""
 KEY = {"kms:CreateGrant", "kms:DescribeKey", "kms:RetireGrant"}
 """What ECR asks of a key in the name of who creates a repository.
