@@ -8,7 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from lamina.adopt.cdk_helpers import Helper, call_through, read_helpers
-from lamina.adopt.declared import Asset, Declared, Located, Reading, first_inside, inside, unread_command
+from lamina.adopt.declared import (
+    Asset,
+    Declared,
+    Located,
+    Reading,
+    first_inside,
+    inside,
+    open_keys,
+    unread_command,
+)
 from lamina.adopt.typescript import SPREAD, TsCall, calls_in, read_calls, read_constants
 from lamina.adopt.typescript_paths import path_of
 from lamina.errors import Problem
@@ -171,6 +180,11 @@ def _image(
     no_platform = {"platform", SPREAD}.isdisjoint(settings)
     unnamed = isinstance(identifier, str) and not isinstance(name, str)
     target, given, command = settings.get("target"), settings.get("buildArgs"), settings.get("cmd")
+    args = {
+        key: value
+        for key, value in (given if isinstance(given, dict) else {}).items()
+        if isinstance(value, str)
+    }
     return Declared(
         dockerfile=dockerfile,
         context=context,
@@ -181,11 +195,8 @@ def _image(
         or _constant(settings.get("platform"), _IMAGE_PLATFORMS)
         or (_DEFAULT if owner and {"architecture", SPREAD}.isdisjoint(owner) and no_platform else None),
         target=target if isinstance(target, str) else None,
-        args={
-            key: value
-            for key, value in (given if isinstance(given, dict) else {}).items()
-            if isinstance(value, str)
-        },
+        args=args,
+        open_args=tuple(each for each in open_keys(given, args) if each != SPREAD),
         command=_words(command),
         where=where,
     )

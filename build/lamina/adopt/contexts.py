@@ -12,6 +12,12 @@ from lamina.identify.copy_sources import rooted
 from lamina.identify.goregexp import PatternError
 from lamina.identify.wildcard import compile_wildcard, fixed_part, is_wildcard
 
+_PROJECTS = (
+    *("pyproject.toml", "requirements.txt", "package.json", "pom.xml", "build.gradle", "build.gradle.kts"),
+    *("go.mod", "Cargo.toml", "Gemfile", "composer.json"),
+)
+"""Files in the folder of a project, where its build leaves what a Dockerfile copies."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContextChoice:
@@ -35,7 +41,10 @@ def find_context(root: Path, dockerfile: str, recipe: Recipe) -> ContextChoice:
     fit = [folder for folder, missing in lacking.items() if not missing]
     if fit:
         return ContextChoice(folder=fit[-1], others=tuple(fit[:-1]))
-    best = min(lacking, key=lambda folder: len(lacking[folder]))
+    fewest = min(map(len, lacking.values()))
+    equal = [folder for folder, missing in lacking.items() if len(missing) == fewest]
+    projects = [folder for folder in equal if any((root / folder / name).is_file() for name in _PROJECTS)]
+    best = projects[-1] if projects and len(equal) == len(lacking) else equal[0]
     return ContextChoice(folder=best, missing=lacking[best])
 
 

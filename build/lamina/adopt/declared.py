@@ -20,6 +20,7 @@ class Declared:
         resources: functions of the file whose names only the deployment gives: their ids in the file.
         stack: the CloudFormation stack that has them; empty if its name is not known, None if there is none.
         where: ``file:line``.
+        open_args: build arguments whose values are not plain.
         command: replaces the image's CMD in these functions; empty if it does not.
         deploys: whether the file deploys the image; a compose file only runs it.
         elsewhere: whether the file builds it for something else than a function.
@@ -33,6 +34,7 @@ class Declared:
     platform: str | None = None
     target: str | None = None
     args: Mapping[str, str] = field(default_factory=dict)
+    open_args: tuple[str, ...] = ()
     stack: str | None = None
     command: tuple[str, ...] = ()
     where: str
@@ -46,6 +48,15 @@ class Asset:
 
     dockerfile: str
     where: str
+
+
+def open_keys(args: object, known: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the keys of a table whose values are not known."""
+    return (
+        tuple(key for key in args if isinstance(key, str) and key not in known)
+        if isinstance(args, Mapping)
+        else ()
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -158,6 +158,7 @@ def _draft(
     used = tuple(_used(recipe)) if recipe else ()
     copied = recipe or _sources_of(parsed, target, args)
     context = _context(root, path, copied, declared, notes)
+    notes += _unknown_args(declared, copied)
     return ImageDraft(
         dockerfile=path,
         context=context,
@@ -168,6 +169,18 @@ def _draft(
         role=other_role(recipe) or _elsewhere(recipe, declared) if recipe else None,
         on_lambda=any(each.deploys for each in declared) or (recipe is not None and for_lambda(recipe)),
     )
+
+
+def _unknown_args(declared: tuple[Declared, ...], recipe: Recipe | None) -> Iterator[Problem]:
+    """Yield a note for each build argument of a Dockerfile whose value is not known."""
+    known = recipe.declared_args if recipe else frozenset()
+    for name, where in {name: each.where for each in reversed(declared) for name in each.open_args}.items():
+        if name in known:
+            yield Problem(
+                what=f"the value of build argument {name} is not plain",
+                where=where,
+                hint=f'args.{name} = "…" in [tool.lamina.images.<name>]',
+            )
 
 
 def _elsewhere(recipe: Recipe, declared: tuple[Declared, ...]) -> str | None:

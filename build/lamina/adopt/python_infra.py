@@ -8,7 +8,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lamina.adopt.declared import Asset, Declared, Located, Reading, first_inside, inside, unread_command
+from lamina.adopt.declared import (
+    Asset,
+    Declared,
+    Located,
+    Reading,
+    first_inside,
+    inside,
+    open_keys,
+    unread_command,
+)
 from lamina.adopt.python_paths import constants, with_plain_values
 from lamina.errors import Problem
 
@@ -122,6 +131,7 @@ def _declared(call: ast.Call, function: ast.Call | None, path: str, root: Path) 
         platform = _DEFAULT
     command = settings.get("cmd")
     words = command if isinstance(command, list) and all(isinstance(each, str) for each in command) else []
+    given_args = settings.get("build_args") or settings.get("args")
     return Declared(
         dockerfile=dockerfile,
         context=context,
@@ -130,7 +140,8 @@ def _declared(call: ast.Call, function: ast.Call | None, path: str, root: Path) 
         stack="" if unnamed else None,
         platform=platform,
         target=target if isinstance(target, str) else None,
-        args=_strings(settings.get("build_args") or settings.get("args")),
+        args=(args := _strings(given_args)),
+        open_args=open_keys(given_args, args),
         command=tuple(map(str, words)),
         where=where,
         deploys=not container,

@@ -6,7 +6,7 @@ import posixpath
 import tomllib
 from collections.abc import Mapping
 
-from lamina.adopt.declared import Declared, Reading, inside
+from lamina.adopt.declared import Declared, Reading, inside, open_keys
 from lamina.adopt.yaml_files import Table, read_yaml, strings, table, text, texts
 from lamina.errors import Problem
 
@@ -88,7 +88,8 @@ def _function(
         stack=None if deployed else stack,
         platform=_platform(properties.get("Architectures", defaults.get("Architectures"))),
         target=text(metadata.get("DockerBuildTarget")),
-        args=strings(metadata.get("DockerBuildArgs")),
+        args=(args := strings(metadata.get("DockerBuildArgs"))),
+        open_args=open_keys(metadata.get("DockerBuildArgs"), args),
         command=tuple(texts(table(properties.get("ImageConfig")).get("Command"))),
         where=where,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Mapping
 
-from lamina.adopt.declared import Declared, Reading, inside
+from lamina.adopt.declared import Declared, Reading, inside, open_keys
 from lamina.adopt.yaml_files import Table, read_yaml, strings, table, text
 from lamina.declare.machine import normal_platform
 from lamina.errors import Problem
@@ -64,7 +64,8 @@ def _image(
         resources=tuple(key for key, name in deployed.items() if not name),
         platform=normal_platform(text(entry.get("platform")) or "") or shared,
         target=None,
-        args=strings(entry.get("buildArgs")),
+        args=(args := strings(entry.get("buildArgs"))),
+        open_args=open_keys(entry.get("buildArgs"), args),
         where=where,
     )
 

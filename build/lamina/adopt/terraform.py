@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lamina.adopt.declared import Declared, ImageFunction, Reading, first_inside
+from lamina.adopt.declared import Declared, ImageFunction, Reading, first_inside, open_keys
 from lamina.adopt.hcl import Expression, HclBlock, Template, read_blocks, written
 from lamina.declare.machine import normal_platform
 from lamina.errors import Problem
@@ -49,6 +49,7 @@ class _Built:
     platform: str | None = None
     target: str | None = None
     args: tuple[tuple[str, str], ...] = ()
+    open_args: tuple[str, ...] = ()
     where: str
 
 
@@ -152,6 +153,7 @@ class _Reader:
                     platform=platform or built.platform,
                     target=built.target,
                     args=dict(built.args),
+                    open_args=built.open_args,
                     command=command,
                     where=built.where,
                     deploys=bool(functions),
@@ -269,6 +271,7 @@ class _Reader:
             platform=normal_platform(_plain(found["platform"]) or "") or None,
             target=_plain(found["target"]),
             args=tuple(sorted(plain.items())),
+            open_args=open_keys(args, plain),
             where=block.where,
         )
 

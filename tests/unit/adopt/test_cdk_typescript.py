@@ -65,6 +65,7 @@ def test_a_program_is_read_as_far_as_it_is_plain(root: Path) -> None:
             platform="linux/arm64",
             target="run",
             args={"PYTHON_VERSION": "3.12"},
+            open_args=("STAGE",),
             where="cdk/lib/stack.ts:13",
         ),
         Declared(

@@ -146,6 +146,7 @@ def test_a_serverless_service_tells_images_and_the_functions_that_use_them() -> 
             functions=("shop-{stack}-resize", "label-receipts"),
             platform="linux/arm64",
             args={"LEVEL": "3"},
+            open_args=("STAGE",),
             where="svc/serverless.yml:7",
         ),
         Declared(

@@ -147,6 +147,26 @@ def test_the_context_is_the_smallest_folder_that_has_all_sources(tree: Tree) -> 
     assert notes(tree) == ["svc/nothing/Dockerfile:2: context . is a guess: no folder above it has made.whl"]
 
 
+@pytest.mark.parametrize(
+    ("dockerfile", "context"),
+    [
+        ("orders/Dockerfile", "orders"),
+        ("orders/src/main/docker/Dockerfile.jvm", "orders"),
+        ("other/Dockerfile", "."),  # the project around it
+    ],
+)
+def test_without_any_source_the_context_is_the_project_that_builds_them(
+    tree: Tree, dockerfile: str, context: str
+) -> None:
+    tree.write("package.json", "{}")
+    tree.write("orders/pom.xml", "<project/>")
+    tree.write(dockerfile, "FROM scratch\nCOPY target/*.jar target/lib/ /\n")
+
+    (found,) = proposed(tree).values()
+
+    assert found.context == context
+
+
 def test_a_context_that_is_not_the_only_one_is_noted(tree: Tree) -> None:
     tree.write("requirements.txt")
     tree.write("embed/requirements.txt")
@@ -242,6 +262,43 @@ def test_an_unreadable_file_is_a_note_with_its_line(tree: Tree, content: bytes, 
     assert "good" in proposed(tree)
     (found,) = notes(tree)
     assert found.startswith(note)
+
+
+BUILT = """resource "docker_image" "fn" {
+  name = "fn"
+  build {
+    context    = "fn"
+    build_args = { STAGE = var.s, LEVEL = "3" }
+  }
+}
+resource "aws_lambda_function" "fn" {
+  image_uri = docker_image.fn.name
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "program"),
+    [
+        ("app.py", 'from_image_asset("fn", build_args={"STAGE": stage, "LEVEL": "3", "OTHER": stage})'),
+        ("app.ts", "fromImageAsset('fn', { buildArgs: { STAGE: props.stage, LEVEL: '3', OTHER: x } })"),
+        ("main.tf", BUILT),
+    ],
+)
+def test_a_build_argument_that_is_not_plain_is_noted_if_the_dockerfile_has_it(
+    tree: Tree, path: str, program: str
+) -> None:
+    tree.write("fn/Dockerfile", "FROM scratch\nARG STAGE=dev\nARG LEVEL\n")
+    tree.write(path, program)
+
+    found = made(tree)
+
+    assert found.images[0].args == {"LEVEL": "3"}
+    (note,) = found.notes
+    assert str(note).splitlines() == [
+        f"{path}:1: the value of build argument STAGE is not plain",
+        '  next: args.STAGE = "…" in [tool.lamina.images.<name>]',
+    ]
 
 
 def test_the_file_is_kept_byte_for_byte(tree: Tree) -> None:
