@@ -49,6 +49,8 @@ from lamina.registries.base import DOCKER_LIST, OCI_INDEX, Manifest
 from lamina.registries.inventory import Inventory, StoredManifest
 
 _THREADS = 4  # repositories listed at once; each has pages of its own
+_AT_ONCE = 100
+"""Images deleted by one call of ECR: https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_BatchDeleteImage.html"""
 _STOPPED = "stopped; the images reported as deleted are gone, the others are not confirmed"
 _IMAGES = frozenset(
     {"", "application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"}
@@ -175,8 +177,8 @@ def delete_all(
     """Delete repository by repository. Return the confirmed deletions, also after an error or Ctrl-C.
 
     Args:
-        ask: returns the digests, or ``repository:tag``, that something runs now; called before each
-            repository.
+        ask: returns the digests, or ``repository:tag``, that something runs now; called before each call
+            that deletes.
         lists: see `Collection`.
     """
     deleted: list[HeldManifest] = []
@@ -186,7 +188,7 @@ def delete_all(
     for repository, those in doomed.items():
         waiting = {each.digest: each for each in those}
         try:
-            for digest, why in delete(inventory, repository, those, ask(), lists):
+            for digest, why in delete(inventory, repository, those, ask, lists):
                 held = waiting.pop(digest)
                 if why is None:
                     deleted.append(held)
@@ -210,35 +212,55 @@ def delete(
     inventory: Inventory,
     repository: str,
     doomed: tuple[HeldManifest, ...],
-    used: Container[str],
+    ask: Callable[[], Container[str]],
     lists: Mapping[str, tuple[str, ...]],
 ) -> Iterator[tuple[str, str | None]]:
     """Delete images of a repository, indexes first. Yield each digest with None, or why it was not deleted.
 
     Args:
-        used: the digests that functions run now.
+        ask: see `delete_all`; called before each call that deletes.
         lists: see `Collection`.
     """
-    existing = {each.digest: each.tags for each in inventory.stored(repository)}
-    kept = {each.digest: why for each in doomed if (why := changed(each, existing, used))}
-    yield from kept.items()
-    indexes = [each.digest for each in doomed if each.kind == "index"]
-    for digest, why in inventory.remove(repository, [each for each in indexes if each not in kept]):
+    indexes = [each for each in doomed if each.kind == "index"]
+    kept: dict[str, str] = {}
+    for digest, why in _delete_batches(inventory, repository, indexes, ask):
         kept |= {digest: why} if why else {}
         yield digest, why
-    staying = [each for each in indexes if kept.get(each, GONE) != GONE]
+    staying = [each.digest for each in indexes if kept.get(each.digest, GONE) != GONE]
     listed = {child for each in staying for child in lists.get(each, ())}
+    others = [each for each in doomed if each.kind != "index"]
     held_fast = {
-        each.digest: LISTED
-        for each in doomed
-        if staying
-        and each.kind != "index"
-        and each.digest not in kept
-        and (each.digest in listed or not each.tags)
+        each.digest: LISTED for each in others if staying and (each.digest in listed or not each.tags)
     }
     yield from held_fast.items()
-    others = [each.digest for each in doomed if each.kind != "index"]
-    yield from inventory.remove(repository, [each for each in others if each not in {**kept, **held_fast}])
+    rest = [each for each in others if each.digest not in held_fast]
+    gone = [each.digest for each in indexes if each.digest not in staying]
+    children = {child for each in gone for child in lists.get(each, ())}
+    yield from _delete_batches(inventory, repository, rest, ask, unlisted=children)
+
+
+def _delete_batches(
+    inventory: Inventory,
+    repository: str,
+    doomed: Sequence[HeldManifest],
+    ask: Callable[[], Container[str]],
+    unlisted: Iterable[str] = (),
+) -> Iterator[tuple[str, str | None]]:
+    """Delete images call by call. Before each, the repository and what runs are read again.
+
+    A deployment may give a function an image, or a push a tag, while earlier ones are deleted.
+
+    Args:
+        unlisted: the children of indexes that are gone: most registries list them no longer.
+    """
+    for start in range(0, len(doomed), _AT_ONCE):
+        batch = doomed[start : start + _AT_ONCE]
+        used = ask()
+        tagged = {each.digest: each.tags for each in inventory.stored(repository)}
+        existing = {**dict.fromkeys(unlisted, ()), **tagged}
+        kept = {each.digest: why for each in batch if (why := changed(each, existing, used))}
+        yield from kept.items()
+        yield from inventory.remove(repository, [each.digest for each in batch if each.digest not in kept])
 
 
 def _plan_versions(

@@ -50,7 +50,7 @@ def held(digest: str, *tags: str, kind: Kind = "image", repository: str = "app")
 
 def kept(shelf: Shelf, used: Container[str], lists: dict[str, tuple[str, ...]]) -> dict[str, str]:
     """Return the manifests of ALL that stay, and why."""
-    return {digest: why for digest, why in delete(shelf, "app", ALL, used, lists) if why}
+    return {digest: why for digest, why in delete(shelf, "app", ALL, lambda: used, lists) if why}
 
 
 INDEX, CHILD, OTHER = held("index", "sha-1", kind="index"), held("child"), held("other", "sha-2")
@@ -63,6 +63,21 @@ def test_an_index_goes_first() -> None:
 
     assert kept(shelf, {}, {}) == {}
     assert shelf.calls == [["index"], ["child", "other"]]
+
+
+def test_what_only_a_deleted_index_listed_goes_too() -> None:
+    """A registry that is not ECR lists untagged manifests no longer then."""
+
+    class Forgetful(Shelf):
+        def remove(self, repository: str, digests: Iterable[str]) -> Iterator[tuple[str, str | None]]:
+            for digest, why in Shelf.remove(self, repository, digests):
+                self.holds.pop("child", None)
+                yield digest, why
+
+    forgetful = Forgetful(dict(HOLDS))
+
+    assert kept(forgetful, {}, {"index": ("child",)}) == {}
+    assert forgetful.calls == [["index"], ["child", "other"]]
 
 
 def test_a_gone_retagged_or_deployed_image_is_not_deleted() -> None:
@@ -117,6 +132,18 @@ def test_functions_are_asked_for_again_before_each_repository() -> None:
     assert names(done.deleted) == ["one", "two"]
     assert done.left == {("base", "three"): TAKEN}
     assert done.error is None
+
+
+def test_functions_and_tags_are_read_again_before_each_call_that_deletes() -> None:
+    """A hundred images are deleted by a call: a deployment may land between two of them."""
+    many = tuple(held(f"{number:03}") for number in range(101))
+    shelf = Shelf({each.digest: () for each in many})
+    answers: list[set[str]] = [set(), {"100"}]
+
+    done = delete_all(shelf, {"app": many}, lambda: answers.pop(0), {})
+
+    assert list(map(len, shelf.calls)) == [100]
+    assert done.left == {("app", "100"): TAKEN}
 
 
 def fails_later() -> Callable[[], set[str]]:
