@@ -136,7 +136,7 @@ def linked_check(nodes: Iterable[Node]) -> Check:
     """Phase 3: no step runs on a base, so that a change of a base reruns nothing."""
     unlinked = [f"{node.name} ({node.recipe.unlinked})" for node in nodes if node.recipe.unlinked]
     if unlinked:
-        return _not_yet(3, "linked stages", f"not linked: {_first(unlinked)}", "invoke lint")
+        return _not_yet(3, "linked stages", f"not linked: {_first(unlinked)}", "invoke lint --notes")
     return _done(3, "linked stages", "every image is linked")
 
 

@@ -180,8 +180,8 @@ def foreign_stand_ins(
     for platform, based in found.items():
         names = [image.name for image in based]
         yield Problem(
-            what=f"{_listed(names)} for {platform}, but the stand-in runtime, and what RUN installs on it, "
-            f"for {machine.platform}",
+            what=f"{_listed(names)} for {platform}, but the stand-in runtime is for {machine.platform}, "
+            "and so is what RUN installs",
             where=based[0].node.spec.dockerfile_path,
             hint=f"to try images on this machine: build-all and smoke with --platform {machine.platform}",
         )

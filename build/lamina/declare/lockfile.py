@@ -17,7 +17,7 @@ from lamina.values import dataclass
 LOCK_FILE = "lamina.lock"
 UV_LOCK = "uv.lock"
 _SCHEMA = 1
-_HEADER = "# The external images of this project, by digest. Written by `invoke lock`; commit it.\n"
+_HEADER = "# The external images of this project, by digest. Written by `lamina lock`; commit it.\n"
 _KEYS = ("name", "digest", "platforms")
 _DIGEST = regex(r"sha256:[0-9a-f]{64}")
 _PLATFORM = regex(r"[a-z0-9]+(/[a-z0-9_.]+){1,2}")

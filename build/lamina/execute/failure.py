@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import groupby
 
 from lamina.errors import BuildError, LaminaError, Problem, RegistryError
 from lamina.execute.bake import BuildRequest, target_name
@@ -65,6 +66,8 @@ _SCANNER = (
     "or build without --sbom"
 )
 _LOG_LINES = 15
+_LONG = 80
+_DIGITS = re.compile(r"\d+")
 _ALIKE = 0.5
 
 
@@ -200,4 +203,12 @@ def _is_culprit(step: BakeStep) -> bool:
 
 
 def _tail(lines: list[str]) -> str:
-    return "\n".join(f"  | {line}" for line in lines[-_LOG_LINES:])
+    return "\n".join(f"  | {line}" for line in _folded(lines[-_LOG_LINES:]))
+
+
+def _folded(lines: list[str]) -> Iterator[str]:
+    """Yield lines; of long ones that differ in numbers alone, as those of retries, only the last."""
+    kinds = {number: _DIGITS.sub("0", line) for number, line in enumerate(lines) if len(line) > _LONG}
+    for _, numbers in groupby(range(len(lines)), key=lambda number: kinds.get(number, number)):
+        *others, last = numbers
+        yield f"{lines[last]} (and {len(others)} alike)" if others else lines[last]

@@ -312,10 +312,10 @@ def saved_line(saved: Saved | None, known: int, images: int) -> str | None:
         return None
     from lamina.report import figures
 
-    text = figures.seconds(saved.seconds)
-    text += f" and {figures.size(saved.bytes)}" if saved.bytes is not None else ""
+    parts = [figures.seconds(saved.seconds)] if saved.seconds >= _LEAST_SAVED else []
+    parts += [figures.size(saved.bytes)] if saved.bytes is not None else []
     these = "these images" if known == images else f"{known} of these {images} images"
-    return f"saved {text} against the last cold build of {these}"
+    return f"saved {' and '.join(parts)} against the last cold build of {these}"
 
 
 def _is_on(env: Mapping[str, str], name: str) -> bool:

@@ -114,8 +114,8 @@ def test_an_image_on_a_stand_in_runs_here(repo: Repo) -> None:
     assert not list(emulated(images, machine, {RUNTIME}))
     (note,) = foreign_stand_ins(images, machine, {RUNTIME})
     assert note.what == (
-        "base-a, fn are for linux/arm64, but the stand-in runtime, and what RUN installs on it, "
-        "for linux/amd64"
+        "base-a, fn are for linux/arm64, but the stand-in runtime is for linux/amd64, "
+        "and so is what RUN installs"
     )
     assert "build-all and smoke with --platform linux/amd64" in str(note)
     assert not list(foreign_stand_ins(images, machine, set()))

@@ -771,6 +771,31 @@ def test_the_output_of_steps_is_kept_without_the_secrets_of_the_run(linked: Repo
     assert "hunter2" not in (tmp_path / "run/events-1.jsonl").read_text()
 
 
+def test_the_log_of_a_failed_step_has_a_line_for_all_retries(linked: Repo, tmp_path: Path) -> None:
+    retries = [
+        f"WARNING: Retrying (Retry(total={left}, connect=None)) after {'x' * 80}" for left in (2, 1, 0)
+    ]
+    step = failure(f"{D} 1/1", "RUN pip install x", "exit code: 1")
+    shop = Shop(turns=[lambda _: [step]])
+    stream = shop.stream
+
+    def write(command: Command, on_line: Callable[[str], None], **_: Any) -> Completed:
+        done = stream(command, on_line)
+        data = base64.b64encode("\n".join(["1", "1", *retries, "gave up", ""]).encode()).decode()
+        on_line(json.dumps({"logs": [{"vertex": step["name"], "stream": 2, "data": data}]}))
+        return done
+
+    shop.stream = write  # type: ignore[method-assign]
+    (problem,) = run(shop, order_of(linked, D), tmp_path / "run").problems
+
+    assert problem.what.splitlines()[2:] == [
+        "  | 1",
+        "  | 1",
+        f"  | {retries[1]} (and 1 alike)",
+        "  | gave up",
+    ]
+
+
 def test_a_failed_step_is_named_in_one_line_and_once(linked: Repo, tmp_path: Path) -> None:
     """BuildKit repeats the whole command in its error."""
     command = "pip install " + " ".join(f"package-{number}==1.0" for number in range(40))

@@ -198,6 +198,7 @@ def test_an_outcome_has_a_table_and_a_count(receipts: Repo, capsys: Capture) -> 
             3,
             "41 s and 285 MB against the last cold build of these images",
         ),
+        (Saved(seconds=0.0, bytes=54_000), 3, "54 kB against the last cold build of these images"),
         (Saved(seconds=0.5, bytes=None), 2, "0.50 s against the last cold build of 2 of these 3 images"),
     ],
 )
