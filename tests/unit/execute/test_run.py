@@ -791,7 +791,7 @@ def test_the_log_of_a_failed_step_has_a_line_for_all_retries(linked: Repo, tmp_p
     assert problem.what.splitlines()[2:] == [
         "  | 1",
         "  | 1",
-        f"  | {retries[1]} (and 1 alike)",
+        f"  | {retries[2]} (and 2 alike)",
         "  | gave up",
     ]
 
