@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from conftest import TestEngine, new_repo, use_account
 from doubles.aws_front import AwsFront, Fault
+from doubles.collector import running_collector
 from doubles.ecr import EcrDouble
 from doubles.lambda_ import LambdaDouble
 from doubles.served import Served, stack_of
@@ -94,6 +95,23 @@ def test_a_new_stack_gets_repositories_and_images_before_its_functions(
     assert uris == {served.digest(f"lambda-tiny-{stack}", tag)}
     assert not [call for call in front.calls if call.startswith("Update")]
     assert team.ok("bootstrap", "--stack", stack, "--json").built == []
+
+
+def test_a_traced_deployment_has_a_span_for_each_function(team: Repo, lambdas: LambdaDouble) -> None:
+    with running_collector() as collector:
+        told = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_EXPORTER_OTLP_TIMEOUT": "60000"}
+        team.ok("deploy", "--dry-run", env=told)
+        team.ok("deploy", env=told)
+
+    planned, deployed = (each for each in collector.spans if each.name == "lamina deploy")
+    assert collector.below(planned) == []
+    functions = {each.name: each.attributes for each in collector.below(deployed)}
+    assert {name: each["lamina.task.status"] for name, each in functions.items()} == {
+        "deploy one": "updated",
+        "deploy two": "updated",
+    }
+    (image,) = functions["deploy one"]["container.image.repo_digests"]
+    assert image.endswith(f"@{lambdas.runs('one')}")
 
 
 def test_an_image_without_all_its_layers_is_not_deployed(team: Repo, front: AwsFront, served: Served) -> None:

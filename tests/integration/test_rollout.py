@@ -27,7 +27,7 @@ from lamina.deploy.restore import restore
 from lamina.deploy.results import Rollout
 from lamina.deploy.rollout import apply
 from lamina.deploy.rules import DesiredFunction, decide
-from lamina.deploy.run import make_record, options_of_run, record_run
+from lamina.deploy.run import make_record, options_of_run, record_run, task_runs
 from lamina.deploy.targets import Now, find_targets
 from lamina.errors import AwsError, SelectionError
 from lamina.flow.flags import Flags
@@ -235,6 +235,25 @@ def test_a_lost_update_is_reported_and_made_by_the_next_run(account: Account) ->
     assert sorted(statuses(done)) == ["failed", "updated"]
     assert "AWS answered ServiceException" in problem(done)
     assert sorted(statuses(account.deploy("one", "two"))) == ["skipped", "updated"]
+
+
+def test_each_function_of_a_deployment_is_a_task_with_its_own_times(account: Account) -> None:
+    account.asks_once()
+    account.runs(NEW, "two")
+    account.front.play("UpdateFunctionCode", BROKEN)
+    began = time.time()
+
+    failed, skipped = task_runs(account.deploy("one", "two"))
+
+    assert (failed.kind, failed.name, failed.image, failed.status) == ("deploy", "one", "app", "failed")
+    assert failed.error is not None
+    assert failed.error[0] == "AwsError"
+    assert "AWS answered ServiceException" in failed.error[1]
+    assert began <= failed.started < failed.finished
+    assert (skipped.status, skipped.error) == ("skipped", None)
+    assert str(skipped.ref) == f"{REPOSITORY}@{NEW}"
+    (planned,) = task_runs(apply(account.plan("one"), DeployOptions(), dry_run=True))
+    assert planned.started == planned.finished
 
 
 def test_looks_that_fail_while_an_update_is_waited_for_do_not_end_it(account: Account) -> None:

@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 pytestmark = pytest.mark.engine
 
+RUNTIME = "public.ecr.aws/lambda/python:3.13"
 TRACE, PARENT = secrets.token_hex(16), secrets.token_hex(8)
 
 
@@ -41,6 +42,39 @@ def test_a_build_is_traced_with_the_steps_and_calls_of_buildkit(tiny: Repo) -> N
         for each in family.samples
     }
     assert values["lamina_images", "built"] == 3
+
+
+def test_a_push_and_a_smoke_have_a_span_for_each_image(repo: Repo, registry: str) -> None:
+    for name, line in (("fn-good", "return event"), ("fn-bad", "raise KeyError(1)")):
+        repo.write(
+            f"{name}/handler.py", f"def handler(event, context):\n    {line}\n# {secrets.token_hex()}\n"
+        )
+        repo.write(
+            f"dockerfiles/{name}/Dockerfile",
+            f'FROM {RUNTIME}\nCOPY --link {name}/ /var/task/\nCMD ["handler.handler"]\n',
+        )
+    remote = ("--registry", f"{registry}/{secrets.token_hex(4)}")
+    repo.ok("build-all", *remote)
+    with running_collector() as collector:
+        told = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_EXPORTER_OTLP_TIMEOUT": "60000"}
+        repo.ok("push", "--image", "fn-bad", *remote, env=told)
+        repo.ok("push", *remote, env=told)
+        repo.fails(1, "smoke", *remote, env=told)
+
+    first, second = (each for each in collector.spans if each.name == "lamina push")
+    smoke = collector.named("lamina smoke")
+    (pushed,) = collector.below(first)
+    again = {each.name: each for each in collector.below(second)}
+    tried = {each.name: each for each in collector.below(smoke)}
+    assert pushed.attributes["cicd.pipeline.task.run.result"] == "success"
+    assert "@sha256:" in pushed.attributes["container.image.repo_digests"][0]
+    assert first.started <= pushed.started < pushed.finished <= first.finished
+    assert again["push fn-bad"].attributes["lamina.task.status"] == "skipped"
+    assert again["push fn-good"].attributes["lamina.task.status"] == "pushed"
+    assert tried["smoke fn-good"].attributes["lamina.task.status"] == "ok"
+    assert tried["smoke fn-bad"].failed
+    assert tried["smoke fn-bad"].attributes["error.type"] == "BuildError"
+    assert "KeyError" in tried["smoke fn-bad"].message
 
 
 def step(spans: list[Span], instruction: str) -> Span:

@@ -24,6 +24,7 @@ class DeployResult:
         now: the function after its update, also if something failed later; None if nothing of it changed.
         status: ``stopped`` if the user ended the deployment before the function was changed, ``begun`` if
             its update started but was not waited for, ``returned`` if it was put back.
+        span: when its update began and ended, in seconds since the epoch; None if it did not.
     """
 
     move: FunctionUpdate
@@ -31,6 +32,7 @@ class DeployResult:
     version: str | None = None
     problem: Problem | None = None
     now: Live | None = None
+    span: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

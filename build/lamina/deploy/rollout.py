@@ -91,6 +91,7 @@ class _Updates:
     Attributes:
         changing: names of the functions being updated, to be waited for at Ctrl-C.
         done: results so far, by function name.
+        times: when updates began and ended, or were last heard of, by function name.
     """
 
     deployment: Deployment
@@ -98,6 +99,7 @@ class _Updates:
     say: Callable[[str], None]
     left: deque[FunctionUpdate] = field(default_factory=deque)
     changing: set[str] = field(default_factory=set)
+    times: dict[str, tuple[float, float]] = field(default_factory=dict)
     done: dict[str, DeployResult] = field(default_factory=dict)
     ended: int = 0
     stopped: bool = False
@@ -120,9 +122,10 @@ class _Updates:
     def _result(self, move: FunctionUpdate) -> DeployResult:
         with self.state:
             begun = name_of(move) in self.changing
-            return self.done.get(
+            done = self.done.get(
                 name_of(move), DeployResult(move=move, status="begun" if begun else "stopped")
             )
+            return replace(done, span=self.times.get(name_of(move)))
 
     def _stop(self) -> None:
         """Start no further update and wait for those under way; a second Ctrl-C ends the wait."""
@@ -147,6 +150,7 @@ class _Updates:
                     return
                 move = self.left.popleft()
                 self.changing.add(name_of(move))
+                self.times[name_of(move)] = (time.time(), time.time())
             try:
                 self._bring(move)
             except LaminaError as error:
@@ -155,6 +159,7 @@ class _Updates:
                 self.fault = error
             with self.state:
                 self.changing.discard(name_of(move))
+                self._heard_of(move)
                 self.ended += 1
                 self.state.notify_all()
 
@@ -162,7 +167,11 @@ class _Updates:
         with self.state:
             self.changing.discard(name_of(move))
             self.done[name_of(move)] = result
+            self._heard_of(move)
             self.state.notify_all()
+
+    def _heard_of(self, move: FunctionUpdate) -> None:
+        self.times[name_of(move)] = (self.times[name_of(move)][0], time.time())
 
     def _half_done(self, move: FunctionUpdate, error: LaminaError) -> DeployResult:
         """Return the result of a function with an error, and whether it was updated before that."""

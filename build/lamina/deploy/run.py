@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -12,9 +13,11 @@ from lamina.deploy.record import DeployRecord, Ran, keep_record
 from lamina.deploy.results import Rollout
 from lamina.deploy.shift import KINDS, Kind, Shift, read_shift
 from lamina.deploy.stack import who_deploys
-from lamina.errors import ConfigError, Problem
+from lamina.errors import AwsError, ConfigError, Problem
 from lamina.execute.revision import read_revision
+from lamina.execute.task_run import TaskRun, first_error
 from lamina.flow.session import Session
+from lamina.refs import Reference
 
 
 def options_of_run(session: Session, given: DeployOptions, *, of_worktree: bool) -> DeployOptions:
@@ -97,6 +100,24 @@ def record_run(
     except OSError as error:
         session.screen.notes(
             [Problem(what=f"the record of {made.run} is not written: {error}", where=str(state))]
+        )
+
+
+def task_runs(done: Rollout) -> Iterator[TaskRun]:
+    """Yield what became of each function, for a trace. One that was not begun has no length."""
+    now = time.time()
+    for each in done.results:
+        wanted, problem = each.move.wanted, each.problem
+        started, finished = each.span or (now, now)
+        yield TaskRun(
+            kind="deploy",
+            name=wanted.name,
+            image=wanted.image,
+            status=each.status,
+            started=started,
+            finished=finished,
+            ref=Reference.parse(wanted.uri),
+            error=first_error(AwsError(problem)) if problem else None,
         )
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import replace
 
 from lamina.errors import BuildError, Problem
+from lamina.execute.task_run import TaskNotes
 from lamina.refs import Reference
 from lamina.registries.base import Manifest, Registry
 from lamina.registries.credentials import Credential
@@ -17,6 +20,7 @@ def push_images(
     images: Mapping[Reference, Reference],
     *,
     credential: Callable[[str], Credential | None],
+    around: Callable[[Reference], AbstractContextManager[TaskNotes]],
     say: Callable[[str], None],
     renew: Callable[[], None] | None = None,
 ) -> Mapping[Reference, Manifest]:
@@ -24,6 +28,7 @@ def push_images(
 
     Args:
         images: the name in the store -> the name in the registry.
+        around: makes the context in which an image is pushed, by its name in the registry.
         renew: gets new credentials; called once, if the registry rejects the current ones.
 
     Raises:
@@ -37,22 +42,24 @@ def push_images(
     )
     pushed: dict[Reference, Manifest] = {}
     for local, remote in images.items():
-        if local != remote:
-            store.tag(local, remote)
-        try:
-            digest = store.push(remote, credential(remote.pull_host), say)
-        except RefusedError:
-            if renew is None:
-                raise
-            renew()
-            renew = None
-            digest = store.push(remote, credential(remote.pull_host), say)
-        manifest = registry.manifest(remote)
-        if manifest is None or manifest.digest != digest:
-            raise BuildError.of(
-                f"the registry did not confirm {remote}: pushed {digest}, "
-                f"found {manifest.digest if manifest else 'nothing'}",
-                hint="run it again; nothing was recorded",
-            )
-        pushed[remote] = manifest
+        with around(remote) as notes:
+            if local != remote:
+                store.tag(local, remote)
+            try:
+                digest = store.push(remote, credential(remote.pull_host), say)
+            except RefusedError:
+                if renew is None:
+                    raise
+                renew()
+                renew = None
+                digest = store.push(remote, credential(remote.pull_host), say)
+            manifest = registry.manifest(remote)
+            if manifest is None or manifest.digest != digest:
+                raise BuildError.of(
+                    f"the registry did not confirm {remote}: pushed {digest}, "
+                    f"found {manifest.digest if manifest else 'nothing'}",
+                    hint="run it again; nothing was recorded",
+                )
+            pushed[remote] = manifest
+            notes.ref = replace(remote, digest=manifest.digest)
     return pushed

@@ -21,6 +21,7 @@ def push_built(session: Session) -> Outcome:
     """
     from lamina.execute.image_store import RegistryStore, find_images
     from lamina.execute.push import push_images
+    from lamina.execute.task_run import skipped, timed
     from lamina.flow.attest import unattested_push
 
     snapshot = take_snapshot(session)
@@ -36,11 +37,15 @@ def push_built(session: Session) -> Outcome:
         if ref is None
     )
     missing = {ref: chosen[name].ref for name, ref in built.items() if ref is not None}
+    names = {image.ref: name for name, image in chosen.items()}
+    for name in existing:
+        session.did(skipped("push", name, chosen[name].ref))
     push_images(
         session.local_store,
         session.registry,
         missing,
         credential=credentials(session),
+        around=lambda ref: timed(session.did, "push", names[ref], status="pushed", ref=ref),
         say=session.screen.say,
         renew=session.docker_login.renew,
     )

@@ -13,6 +13,7 @@ from lamina.values import dataclass
 if TYPE_CHECKING:
     from lamina.execute.engine import Builder, Engine
     from lamina.execute.outcome import Outcome
+    from lamina.execute.task_run import TaskRun
     from lamina.registries.http import Transport
     from lamina.registries.local import LocalStore
 
@@ -46,5 +47,7 @@ class Seams:
     """Makes AWS' clients, of all sessions of a command."""
     observe: Callable[[str, Outcome], None] = lambda *_: None
     """Gets the name and the outcome of each build that is kept."""
+    did: Callable[[TaskRun], None] = lambda _: None
+    """Gets each push, deployment and smoke, once it has ended; also from threads."""
     variables: Mapping[str, str] = field(default_factory=dict)
     """Variables for buildx beside those of the environment."""

@@ -62,7 +62,7 @@ class Session:
         self.policy = policy or Policy()
         self._root = root
         self._seams = seams or Seams()
-        self.observe, self.variables = self._seams.observe, self._seams.variables
+        self.observe, self.did, self.variables = self._seams.observe, self._seams.did, self._seams.variables
         self._open = contextlib.ExitStack()
         self.checkout = checkout or Checkout(flags.settings, self.mask, root=root)
         self.registries = registries or Registries(

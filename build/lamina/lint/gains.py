@@ -32,6 +32,11 @@ GAINS: Mapping[str, str] = {
         "none in seconds where the index is near (`uv sync` of boto3, pydantic and openai: 9.6 s -> 9.7 s, "
         "`python -m bench.rules LAM106`): it spares the downloads, and 5 of 68 MB of the layer"
     ),
+    "LAM108": (
+        "two images with boto3, pydantic and openai, listed in another order, after an edit of both lists: "
+        "83 s -> 48 s, and new layers of 115 MB -> 58 MB, unpacked (`python -m bench.rules LAM108`); none "
+        "where steps and files are equal, for BuildKit runs those once"
+    ),
     "LAM110": (
         "CPU of a cold start of the sample's lambda-embedding: 2,908 ms -> 1,330 ms "
         "(`lamina smoke lambda-embedding`)"

@@ -12,6 +12,7 @@ from lamina.declare.functions import Function
 from lamina.declare.machine import SET_UP_QEMU, family, this_machine
 from lamina.errors import BuildError, ConfigError, Problem, SelectionError
 from lamina.execute.image_store import find_images
+from lamina.execute.task_run import first_error, skipped, timed
 from lamina.flow.credentials import credentials
 from lamina.flow.session import Session
 from lamina.flow.snapshot import take_snapshot
@@ -108,17 +109,23 @@ def smoke_images(
     refs = _built(session, [images[name] for name in selected if not elsewhere[name]])
     if not refs:
         SelectionError.check(_foreign(elsewhere, f"linux/{session.engine.architecture}"))
-    skipped = (Smoked(image=name, function="", skipped=why) for name, why in elsewhere.items() if why)
+    left_out = tuple(Smoked(image=name, function="", skipped=why) for name, why in elsewhere.items() if why)
+    for each in left_out:
+        session.did(skipped("smoke", each.image, images[each.image].ref))
     given = options.conditions
     session.mask.learn(*environment_values(given.environment))
     with SmokeEngine(session.engine, with_credentials(given) if options.credentials else given) as engine:
         found: list[Smoked] = []
         for name in refs:
-            tried = _tried(session, engine, images, refs[name], name, options)
-            found += _smoke(session, engine, tried, options)
+            with timed(session.did, "smoke", name, status="ok", ref=images[name].ref) as notes:
+                tried = _tried(session, engine, images, refs[name], name, options)
+                answers = tuple(_smoke(session, engine, tried, options))
+                if error := failed(answers):
+                    notes.status, notes.error = "failed", first_error(error)
+            found += answers
             if keep:
                 keep(tried)
-        return (*found, *skipped)
+        return (*found, *left_out)
 
 
 def _tried(

@@ -34,6 +34,7 @@ from lamina.wiring import sandbox
 
 if TYPE_CHECKING:
     from lamina.execute.outcome import Outcome
+    from lamina.execute.task_run import TaskRun
     from lamina.telemetry.tracing import CommandTrace
 
 _MANY_VALUES = 200_000
@@ -126,11 +127,12 @@ def run_in_session(
     screen = Screen(as_json=json, plain=plain, stream=stream, rewrite=_rewrite(command))
     trace = _start_trace(command, screen, started)
     runs: list[tuple[str, Outcome]] = []
+    tasks: list[TaskRun] = []
     seams = Seams(provider=sandbox(), aws=AwsSeam(command))
     if trace:
         seams = replace(seams, variables=trace.variables)
     if measured or (trace and trace.records):
-        seams = replace(seams, observe=lambda *run: runs.append(run))
+        seams = replace(seams, observe=lambda *run: runs.append(run), did=tasks.append)
     session = Session(flags, screen, seams=seams)
     code = LaminaError.exit_code
     try:
@@ -140,7 +142,7 @@ def run_in_session(
         try:
             metrics = _metrics(session) if measured else None
             if trace or metrics:
-                _tell(session, command, code, started, runs, trace=trace, metrics=metrics)
+                _tell(session, command, code, started, runs, tasks, trace=trace, metrics=metrics)
         finally:
             session.close()
 
@@ -192,6 +194,7 @@ def _tell(
     code: int,
     started: float,
     runs: Sequence[tuple[str, Outcome]],
+    tasks: Sequence[TaskRun],
     *,
     trace: CommandTrace | None,
     metrics: Value[SettingValue] | None,
@@ -205,6 +208,7 @@ def _tell(
         started=started,
         finished=time.time(),
         runs=tuple(runs),
+        tasks=tuple(tasks),
         errors=session.screen.errors,
     )
     try:

@@ -152,7 +152,7 @@ def _carry_out(
     """Carry out a plan of functions, record it and report it. Return the exit code."""
     from lamina.deploy.regions import bring
     from lamina.deploy.rollout import apply
-    from lamina.deploy.run import record_run
+    from lamina.deploy.run import record_run, task_runs
     from lamina.deploy.show import canary_document, move_document, show_moves, show_shift, summary
 
     show_moves(session.screen, found.moves)
@@ -162,6 +162,8 @@ def _carry_out(
         show_shift(session.screen, options)
     done = apply(found, options, say=session.screen.say, dry_run=dry_run)
     if not dry_run:
+        for each in task_runs(done):
+            session.did(each)
         record_run(session, command, options, found, done)
     line = summary((str(each.move.wanted.function), each.status) for each in done.results)
     session.screen.say(line)

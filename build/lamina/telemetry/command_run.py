@@ -12,6 +12,7 @@ from lamina.errors import (
     SelectionError,
 )
 from lamina.execute.outcome import Outcome
+from lamina.execute.task_run import TaskRun
 from lamina.values import dataclass
 
 _KINDS = (BuildError, ConfigError, SelectionError, EngineError, RegistryError, AwsError)
@@ -29,6 +30,7 @@ class CommandRun:
     Attributes:
         started, finished: seconds since the epoch.
         runs: the names of the builds it made and kept, with their outcomes.
+        tasks: its pushes, deployments and smokes, in the order in which they ended.
         errors: the first lines of its errors, with secrets hidden.
     """
 
@@ -38,6 +40,7 @@ class CommandRun:
     finished: float
     runs: tuple[tuple[str, Outcome], ...] = ()
     errors: tuple[str, ...] = ()
+    tasks: tuple[TaskRun, ...] = ()
 
     @property
     def seconds(self) -> float:

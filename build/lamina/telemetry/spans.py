@@ -1,4 +1,4 @@
-"""The spans of a command: one for itself, one for each image, one for each step of BuildKit. Pure.
+"""The spans of a command: one for itself, each image, function and step of BuildKit. Pure.
 
 Names of attributes are OpenTelemetry's where it has one: ``cicd.*``, ``container.image.*``, ``process.*``.
 """
@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import field
 
 from lamina.execute.outcome import Outcome, Result, Status
+from lamina.execute.task_run import TaskKind, TaskRun
 from lamina.report.history import StepRecord
 from lamina.telemetry.command_run import CommandRun
 from lamina.values import dataclass
@@ -23,6 +24,15 @@ _RESULTS: Mapping[Status, str] = {
     "failed": "failure",
     "cancelled": "cancellation",
 }
+_TYPES: Mapping[TaskKind, str] = {"push": "push", "deploy": "deploy", "smoke": "test"}
+_TASK_RESULTS = {
+    "skipped": "skip",
+    "failed": "failure",
+    "returned": "failure",
+    "stopped": "cancellation",
+    "begun": "cancellation",
+}
+"""Status of a task -> its result; any other is a success."""
 _LONGEST_NAME, _LONGEST_TEXT = 120, 2000
 """Characters. An instruction may hold a whole script."""
 
@@ -75,10 +85,13 @@ def command_span(
         attributes=attributes,
         error="; ".join(run.errors[:1]) or kind if kind else None,
         events=tuple((kind, text) for text in run.errors) if kind else (),
-        below=tuple(
-            span
-            for name, outcome in run.runs
-            for span in _image_spans(name, outcome, tuple(steps.get(name, ())), run)
+        below=(
+            *(
+                span
+                for name, outcome in run.runs
+                for span in _image_spans(name, outcome, tuple(steps.get(name, ())), run)
+            ),
+            *map(_task_span, run.tasks),
         ),
     )
 
@@ -134,6 +147,29 @@ def _image_attributes(result: Result) -> dict[str, Attribute]:
         found["container.image.repo_digests"] = (f"{image.repository}@{result.digest}",)
         found["lamina.image.size"] = result.size
     return found
+
+
+def _task_span(task: TaskRun) -> SpanValue:
+    attributes: dict[str, Attribute] = {
+        "cicd.pipeline.task.name": task.name,
+        "cicd.pipeline.task.type": _TYPES[task.kind],
+        "cicd.pipeline.task.run.result": _TASK_RESULTS.get(task.status, "success"),
+        "lamina.image.name": task.image,
+        "lamina.task.status": task.status,
+    }
+    if task.ref:
+        attributes["container.image.name"] = task.ref.name
+        attributes |= {"container.image.tags": (task.ref.tag,)} if task.ref.tag else {}
+        if task.ref.digest:
+            attributes["container.image.repo_digests"] = (f"{task.ref.name}@{task.ref.digest}",)
+    kind, text = task.error or ("", "")
+    return SpanValue(
+        name=f"{task.kind} {task.name}",
+        started=task.started,
+        finished=task.finished,
+        attributes={**attributes, **({"error.type": kind} if kind else {})},
+        error=_cut(text) if task.error else None,
+    )
 
 
 def _step_spans(steps: Iterable[StepRecord], image: str, ended: float) -> Iterator[SpanValue]:

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from lamina.errors import EngineError
 from lamina.execute.outcome import Outcome
+from lamina.execute.task_run import TaskKind, TaskRun, skipped, timed
 from lamina.flow.build import build_images
+from lamina.refs import Reference
 from lamina.report.history import StepRecord
 from lamina.telemetry.command_run import CommandRun
 from lamina.telemetry.spans import SpanValue, command_span
@@ -103,3 +108,78 @@ def test_exit_codes_say_whether_a_command_failed() -> None:
     assert told(2) == ("failure", "ConfigError", True)
     assert told(6) == ("failure", "_OTHER", True)
     assert told(130) == told(143) == ("cancellation", "Interrupted", True)
+
+
+REF = Reference.parse("r.example/app-dev:sha-1")
+
+
+def task(kind: TaskKind, status: str, *, error: tuple[str, str] | None = None) -> TaskRun:
+    return TaskRun(
+        kind=kind, name="one", image="app", status=status, started=2.0, finished=3.0, ref=REF, error=error
+    )
+
+
+def test_pushes_deployments_and_smokes_are_spans_of_their_command() -> None:
+    done = (
+        task("push", "pushed"),
+        task("deploy", "failed", error=("AwsError", "refused")),
+        task("smoke", "ok"),
+    )
+    run = CommandRun(command="deploy", code=8, started=1.0, finished=4.0, tasks=done)
+
+    pushed, deployed, tried = command_span(run, {}, {}).below
+
+    assert (pushed.name, pushed.started, pushed.finished, pushed.error) == ("push one", 2.0, 3.0, None)
+    assert pushed.attributes == {
+        "cicd.pipeline.task.name": "one",
+        "cicd.pipeline.task.type": "push",
+        "cicd.pipeline.task.run.result": "success",
+        "container.image.name": "r.example/app-dev",
+        "container.image.tags": ("sha-1",),
+        "lamina.image.name": "app",
+        "lamina.task.status": "pushed",
+    }
+    assert (deployed.name, deployed.error) == ("deploy one", "refused")
+    assert deployed.attributes["cicd.pipeline.task.run.result"] == "failure"
+    assert deployed.attributes["error.type"] == "AwsError"
+    assert (tried.name, tried.attributes["cicd.pipeline.task.type"]) == ("smoke one", "test")
+
+
+def test_the_result_of_a_task_is_that_of_its_status() -> None:
+    def result(status: str) -> object:
+        run = CommandRun(command="x", code=0, started=1.0, finished=4.0, tasks=(task("deploy", status),))
+        return command_span(run, {}, {}).below[0].attributes["cicd.pipeline.task.run.result"]
+
+    assert {
+        each: result(each) for each in ("updated", "pointed", "skipped", "returned", "stopped", "begun")
+    } == {
+        "updated": "success",
+        "pointed": "success",
+        "skipped": "skip",
+        "returned": "failure",
+        "stopped": "cancellation",
+        "begun": "cancellation",
+    }
+
+
+def test_a_task_is_reported_however_it_ends() -> None:
+    done: list[TaskRun] = []
+    with timed(done.append, "push", "app", status="pushed", ref=REF) as notes:
+        notes.ref = Reference.parse(f"r.example/app-dev@sha256:{'1' * 64}")
+    with pytest.raises(EngineError), timed(done.append, "push", "app", status="pushed", ref=REF):
+        raise EngineError.of("it broke\nwith a log")
+    with pytest.raises(KeyboardInterrupt), timed(done.append, "smoke", "app", status="ok", ref=REF):
+        raise KeyboardInterrupt
+    done.append(skipped("push", "app", REF))
+
+    assert [(each.status, each.error) for each in done] == [
+        ("pushed", None),
+        ("failed", ("EngineError", "it broke")),
+        ("stopped", None),
+        ("skipped", None),
+    ]
+    assert all(each.started <= each.finished for each in done)
+    run = CommandRun(command="push", code=0, started=1.0, finished=4.0, tasks=tuple(done))
+    found = command_span(run, {}, {}).below[0].attributes
+    assert found["container.image.repo_digests"] == (f"r.example/app-dev@sha256:{'1' * 64}",)
+    assert "container.image.tags" not in found
