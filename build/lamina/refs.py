@@ -20,6 +20,10 @@ _ECR = regex(
     r"(?P<account>[0-9]{12})\.dkr(?P<stack>[.-])ecr(?P<fips>-fips)?\.(?P<region>[a-z0-9-]+)\."
     r"(?P<domain>[a-z0-9.-]+)(?::443)?"
 )
+REGION = regex(
+    r"(?:[a-z]{2}(?:-gov|-iso[a-z]?)?|eusc-[a-z]{2})-(?:central|(?:north|south)(?:east|west)?|east|west)-[0-9]{1,2}"
+)
+"""The names of AWS' regions, also of those to come."""
 ECR_PUBLIC_REGION = "us-east-1"
 """The region whose API issues tokens for ECR Public."""
 _ECR_PUBLIC = frozenset({"public.ecr.aws", "ecr-public.aws.com"})

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NotRequired, Protocol, Ty
 
 from lamina.aws.errors import aws_errors
 from lamina.aws.terminal import ask_at_terminal
+from lamina.refs import REGION
 
 if TYPE_CHECKING:
     import boto3
@@ -40,6 +41,8 @@ INVOKING: Final = "lambda-invoke"
 """The client that invokes functions: it waits as long as one may run, and never retries."""
 PUBLIC: Final = "ecr-public"
 """The client of ECR Public. Its token is optional, so it has a short timeout and no retry."""
+_GLOBAL = "-global"
+"""The end of the names of regions of services that have none, such as ``aws-global``."""
 SESSION_NAME = "lamina"
 """The name of sessions of assumed roles, as CloudTrail shows it."""
 _LONGEST_CALL = 905.0  # seconds; a function may run for 900
@@ -167,6 +170,8 @@ class AwsClients:
         return client
 
     def _client(self, access: Access, service: str) -> BaseClient:
+        from botocore.exceptions import InvalidRegionError
+
         calls, public = service == INVOKING, service == PUBLIC
         made: BaseClient = self._session(access).client(  # type: ignore[call-overload]
             "lambda" if calls else service,
@@ -176,6 +181,9 @@ class AwsClients:
                 read_timeout=_LONGEST_CALL if calls else 5 if public else 20,
             ),
         )
+        region = made.meta.region_name
+        if region and not REGION.fullmatch(region) and not region.endswith(_GLOBAL):
+            raise InvalidRegionError(region_name=region)
         return made
 
     def _session(self, access: Access) -> boto3.Session:

@@ -7,15 +7,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import field, replace
 
 from lamina.declare.document import TEXTS, Document, Entries, Key
-from lamina.declare.grammar import without_login
+from lamina.declare.grammar import REGIONS, without_login
 from lamina.patterns import regex
-from lamina.refs import UPSTREAMS, PullThrough, Reference
+from lamina.refs import REGION, UPSTREAMS, PullThrough, Reference
 from lamina.values import dataclass
 
 ROOT = "ROOT"
 """ECR's name for the creation template of all repositories without a template of their own."""
 ACCOUNT = regex(r"[0-9]{12}")
-REGION = regex(r"[a-z]{2,}(?:-[a-z]+)+-[0-9]{1,2}")
 _PRINCIPAL = regex(r"arn:[a-z-]+:iam::([0-9]{12}):(?:root|(?:role|user)/[\w+=,.@/-]+)")
 ROLE = regex(r"arn:[a-z-]+:iam::[0-9]{12}:role/[\w+=,.@/-]+")
 EXTERNAL_ID = regex(r"[\w+=,.@:/-]{2,1224}")
@@ -41,7 +40,7 @@ CONTAINER_SERVICES = ("ecs", "batch", "sagemaker", "apprunner")
 """Services besides Lambda that gc can ask which images they use."""
 _SHAPES: Mapping[str, tuple[re.Pattern[str], str, str]] = {
     "account": (ACCOUNT, "an AWS account", "its 12 digits in quotes"),
-    "region": (REGION, "an AWS region", "a name such as eu-west-1"),
+    "region": (REGION, "an AWS region", REGIONS),
     "template": (
         _PREFIX,
         "a repository prefix",

@@ -8,8 +8,9 @@ from dataclasses import field, replace
 
 from lamina.declare.accounts import ECR_KEYS, check_shape, read_tags
 from lamina.declare.document import TEXTS, Document, Entries, Key
+from lamina.declare.grammar import REGIONS
 from lamina.patterns import regex
-from lamina.refs import Reference
+from lamina.refs import REGION, Reference
 from lamina.values import dataclass
 
 TABLE = "codebuild"
@@ -36,7 +37,7 @@ _FORMS: Mapping[str, tuple[re.Pattern[str], str, str]] = {
         "a bucket name",
         "3 to 63 lower-case letters, digits, '-', '.'",
     ),
-    "region": (regex(r"[a-z]{2,}(?:-[a-z]+)+-[0-9]+"), "a region", "eu-west-1, us-east-1, ..."),
+    "region": (REGION, "an AWS region", REGIONS),
     "role": (
         regex(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]+"),
         "a role ARN",

@@ -19,7 +19,7 @@ from lamina.declare.codebuild import TABLE as CODEBUILD
 from lamina.declare.codebuild import CodeBuildSettings, read_codebuild
 from lamina.declare.document import LAMINA_TOML, PYPROJECT, TEXTS, Document, Entries, Key, has_table
 from lamina.declare.expand import ExpansionError, expand
-from lamina.declare.functions import FUNCTIONS, Function, check_claims, read_functions
+from lamina.declare.functions import FUNCTIONS, Function, check_claims, check_regions, read_functions
 from lamina.declare.grammar import (
     CONTEXTS,
     NAME,
@@ -241,7 +241,9 @@ def load_project(
     secrets = tuple(_secrets(root, document, environment))
     ecr = read_ecr(document, account=stack.account, region=stack.region)
     retention = read_retention(document)
-    check_claims({name: each.functions for name, each in images.items()}, ecr, document)
+    functions = {name: each.functions for name, each in images.items()}
+    check_claims(functions, ecr, document)
+    check_regions(settings.sourced("registry"), ecr, functions, document)
     lint = document.known(document.table.get("lint", {}), _LINT_KEYS, "lint")
     codebuild = read_codebuild(document)
     document.check()

@@ -6,7 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from lamina.declare.accounts import Ecr
 from lamina.declare.document import TEXTS, Document, Key
+from lamina.declare.grammar import REGIONS
+from lamina.declare.settings import SettingValue, Value
 from lamina.patterns import regex
+from lamina.refs import REGION, EcrHost, Reference
 from lamina.values import dataclass
 
 _NAME = regex(r"[A-Za-z0-9_-]{1,64}")
@@ -121,6 +124,40 @@ def check_claims(functions: Mapping[str, Iterable[Function]], ecr: Ecr, document
                     _claimed_twice(document, (other, function), (image, each), certain=same is True)
                     break
             earlier.append((image, each))
+
+
+def check_regions(
+    registry: Value[SettingValue],
+    ecr: Ecr,
+    functions: Mapping[str, Iterable[Function]],
+    document: Document,
+) -> None:
+    """Report regions that AWS does not have, in hosts of ECR and in ARNs, and a host of another region.
+
+    Args:
+        registry: The setting.
+        functions: Image -> its functions.
+        document: Receives the problems.
+    """
+    here = document.where("ecr", "host")
+    for host, where in ((str(registry.value).partition("/")[0], registry.source), (ecr.host or "", here)):
+        found = EcrHost.of(Reference(host=host, repository="any"))
+        if found and not REGION.fullmatch(found.region):
+            _not_a_region(found.region, f"{host}: ", where, document)
+        elif found and where == here and ecr.region not in {None, found.region}:
+            document.problem(
+                f"host is in {found.region}, and region is {ecr.region}",
+                where=where,
+                allowed="one region of the registry, in both",
+            )
+    for image, each in ((image, each) for image, some in functions.items() for each in some):
+        if each.region and not REGION.fullmatch(each.region):
+            where = document.where("images", image, "functions")
+            _not_a_region(each.region, f"{each}: ", where, document)
+
+
+def _not_a_region(name: str, inside: str, where: str, document: Document) -> None:
+    document.problem(f"{inside}{name!r} is not an AWS region", where=where, allowed=REGIONS)
 
 
 def _is_same(one: Function, other: Function, ecr: Ecr) -> bool | None:

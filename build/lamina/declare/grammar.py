@@ -14,6 +14,7 @@ SECRET = regex(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 SECRETS = "letters, digits, '_', '-', '.'"
 _CONTEXT = regex(r"[A-Za-z0-9_][A-Za-z0-9_./:@-]*")
 CONTEXTS = "letters, digits, '_', '-', '.', '/', ':', without '..'"
+REGIONS = "a name such as eu-west-1, us-gov-west-1 or cn-north-1"
 REGISTRIES = "local, ecr, or host[:port][/prefix]"
 LONGEST = 128
 _SAMPLE = "a"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from lamina.declare.accounts import ACCOUNT, EXTERNAL_ID, REGION, ROLE, check_external_id, check_shape
+from lamina.declare.accounts import ACCOUNT, EXTERNAL_ID, ROLE, check_external_id, check_shape
 from lamina.declare.document import Document, Entries, Key
 from lamina.declare.grammar import NAME
 from lamina.patterns import regex
+from lamina.refs import REGION
 from lamina.values import dataclass
 
 STACKS = "stacks"

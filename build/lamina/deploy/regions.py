@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from lamina.aws.ecr_replication import COMPLETE, IN_PROGRESS
+from lamina.aws.errors import aws_errors
 from lamina.aws.lambda_ import Functions
 from lamina.deploy.rules import DesiredFunction, FunctionUpdate
 from lamina.errors import Problem, RegistryError
@@ -72,7 +73,10 @@ def place(
 
     def region_of(each: DesiredFunction) -> str | None:
         known = each.function.region or session.project.stack.region
-        return known or clients[each.function.region].clients("lambda").meta.region_name
+        if known:
+            return known
+        with aws_errors(each.name, service="lambda"):
+            return clients[None].clients("lambda").meta.region_name
 
     abroad = {each.name: region for each in wanted if (region := other_region(each, region_of))}
     if not abroad:

@@ -15,6 +15,7 @@ from moto import mock_aws
 
 from lamina.aws.caller import read_caller
 from lamina.aws.clients import Access, AwsClients, boto_clients
+from lamina.aws.errors import aws_errors
 from lamina.aws.terminal import ask_at_terminal
 from lamina.deploy.stack import check_caller
 from lamina.ecr.usage import plan_usage_sources
@@ -88,6 +89,21 @@ def test_a_client_has_its_exception_classes_before_threads_share_it() -> None:
 
     assert before is not None
     assert client.exceptions is before
+
+
+@pytest.mark.parametrize("service", ["lambda", "sts", "ecr"])
+def test_a_region_that_aws_does_not_have_is_an_error_before_anything_is_asked(
+    service: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-wset-1")
+
+    with (
+        pytest.raises(AwsError, match=r"the AWS region is not valid: .*eu-wset-1") as refused,
+        aws_errors(service="lambda"),
+    ):
+        boto_clients(Access())(service)  # type: ignore[call-overload]
+
+    assert refused.value.problems[0].hint == "set AWS_DEFAULT_REGION to one such as eu-west-1"
 
 
 def test_clients_of_a_role_use_its_credentials_in_every_region_and_assume_it_once() -> None:

@@ -241,3 +241,45 @@ def test_the_registry_in_another_region_is_the_same_without_what_only_builds_nee
     home = Ecr(region="eu-west-1", regions=("us-east-1",), host="localhost:5000", readers=("210987654321",))
 
     assert home.in_region("us-east-1") == Ecr(region="us-east-1", readers=("210987654321",))
+
+
+ECR_HOST = "123456789012.dkr.ecr.{}.amazonaws.com"
+
+
+@pytest.mark.parametrize(
+    "name", ["eu-west-1", "us-gov-east-1", "cn-northwest-1", "us-isob-east-1", "eusc-de-east-1"]
+)
+def test_regions_of_every_partition_are_known_by_their_form(repo: Repo, name: str) -> None:
+    repo.config(f'[tool.lamina.ecr]\nregion = "{name}"\nhost = "{ECR_HOST.format(name)}"')
+    assert repo.project().ecr.region == name
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ('[tool.lamina.ecr]\nregion = "eu-wset-1"', "'eu-wset-1' is not an AWS region"),
+        ('[tool.lamina.stacks.dev]\nregion = "eu-west"', "'eu-west' is not an AWS region"),
+        ('[tool.lamina.codebuild]\nregion = "eu-wset-1"', "'eu-wset-1' is not an AWS region"),
+        (
+            f'[tool.lamina]\nregistry = "{ECR_HOST.format("eu-wset-1")}/team"',
+            f"{ECR_HOST.format('eu-wset-1')}: 'eu-wset-1' is not an AWS region",
+        ),
+        (
+            f'[tool.lamina.ecr]\nhost = "{ECR_HOST.format("eu-west-2")}"\nregion = "eu-west-1"',
+            "host is in eu-west-2, and region is eu-west-1",
+        ),
+        (
+            '[tool.lamina.images.app]\nfunctions = ["arn:aws:lambda:eu-wset-1:123456789012:function:a"]',
+            "arn:aws:lambda:eu-wset-1:123456789012:function:a: 'eu-wset-1' is not an AWS region",
+        ),
+    ],
+)
+def test_a_region_that_aws_does_not_have_is_refused(repo: Repo, config: str, told: str) -> None:
+    repo.image("app", f"FROM {RUNTIME}")
+    repo.config(config)
+
+    with pytest.raises(ConfigError) as refused:
+        repo.project()
+
+    assert [each.what for each in refused.value.problems] == [told]
+    assert refused.value.problems[0].allowed
