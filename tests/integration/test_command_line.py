@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import subprocess
 import sys
@@ -60,3 +61,37 @@ def test_a_signal_during_imports(tmp_path: Path, number: str, code: int) -> None
 
     assert child.returncode == code
     assert told == "error: stopped; nothing was begun\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        (["build"], ["build", "build-all", "build-base", "build-lambda"]),
+        (["build", ""], ["one", "two"]),
+        (["build", "--image", "=", "t"], ["two"]),
+        (["rule", "no-cache-m"], ["no-cache-mount"]),
+        (["report", "2026"], ["20260101T000000-abcdef"]),
+    ],
+)
+def test_bash_completes_commands_images_rules_and_runs(
+    tmp_path: Path, words: list[str], offered: list[str]
+) -> None:
+    for name in ("one", "two"):
+        (tmp_path / "dockerfiles" / name).mkdir(parents=True)
+        (tmp_path / "dockerfiles" / name / "Dockerfile").write_text("FROM scratch\n")
+    (tmp_path / "pyproject.toml").write_text("[tool.lamina]\n")
+    (tmp_path / ".lamina/runs/20260101T000000-abcdef").mkdir(parents=True)
+    (tmp_path / ".lamina/runs/20260101T000000-abcdef/run.json").write_text("{}")
+    line = shlex.join(["lamina", *words])
+    script = f"""
+lamina() {{ {shlex.quote(sys.executable)} -m lamina "$@"; }}
+source <(lamina --print-completion-script=bash)
+COMP_WORDS=({line}); COMP_CWORD={len(words)}
+_complete_lamina lamina {shlex.quote(words[-1])}
+printf '%s\\n' "${{COMPREPLY[@]}}"
+"""
+
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert done.stderr == ""
+    assert done.stdout.split() == offered

@@ -13,6 +13,9 @@ from collections.abc import Sequence
 from lamina import __version__
 from lamina.tasks.output import flush_output, output_refused
 
+_ANSWERED = ("--help", "-h", "--list", "-l", "--complete", "--print-completion-script")
+"""Flags that Invoke need not read."""
+
 
 def main() -> None:
     """Run the command line. Report an output that cannot be written; end quietly if it was closed."""
@@ -49,12 +52,13 @@ def _answer(words: Sequence[str]) -> str | None:
     """Return the version, the list of commands, help or completions if that is all the words ask for."""
     if [*words] in (["--version"], ["-V"]):
         return f"Lamina {__version__}\n"
-    if words and words[0] not in {"--help", "-h", "--list", "-l", "--complete"}:
+    flag, has_value, value = words[0].partition("=") if words else ("", "", "")
+    if words and flag not in _ANSWERED:
         return None
     from lamina.tasks.commands import COMMANDS
     from lamina.tasks.help import command_help, command_list, program_help
 
-    match [*words]:
+    match [flag, value, *words[1:]] if has_value else [*words]:
         case [] | ["--help" | "-h"]:
             return program_help()
         case ["--help" | "-h", "--all"]:
@@ -67,6 +71,10 @@ def _answer(words: Sequence[str]) -> str | None:
             from lamina.tasks.complete import candidates
 
             return "".join(f"{each}\n" for each in candidates(typed))
+        case ["--print-completion-script", shell]:
+            from lamina.tasks.complete import SCRIPTS
+
+            return SCRIPTS.get(shell)
         case ["--help" | "-h", name] if name in COMMANDS:
             return command_help(COMMANDS[name])
     return None
