@@ -16,6 +16,7 @@ from lamina.adopt.declared import (
     first_inside,
     inside,
     open_keys,
+    run_folders,
     unread_command,
 )
 from lamina.adopt.typescript import SPREAD, TsCall, calls_in, read_calls, read_constants
@@ -225,16 +226,8 @@ def _folder(value: str | None, path: str, root: Path) -> str | None:
     A string is relative to the folder in which CDK runs, one with a ``cdk.json`` or else any above the file;
     ``path.join(__dirname, …)`` to the program's file.
     """
-    bases = ("",) if isinstance(value, Located) else _apps(posixpath.dirname(path), root)
+    bases = ("",) if isinstance(value, Located) else run_folders(root, posixpath.dirname(path))
     return None if value is None else first_inside(root, bases, value, folder=True)
-
-
-def _apps(folder: str, root: Path) -> Iterator[str]:
-    """Yield the folders in which CDK may run: from this one up, those with a ``cdk.json`` first."""
-    above = [folder]
-    while above[-1]:
-        above.append(posixpath.dirname(above[-1]))
-    yield from sorted(above, key=lambda each: not (root / each / "cdk.json").is_file())
 
 
 def _constant(value: object, known: dict[str, str]) -> str | None:

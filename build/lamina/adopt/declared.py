@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from lamina.errors import Problem
+
+_APPS = ("cdk.json", "Pulumi.yaml")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +113,14 @@ def inside(folder: str, path: str) -> str | None:
     """Return a path relative to the repository, given relative to a folder; None if it is outside."""
     joined = posixpath.normpath(posixpath.join(folder, path))
     return None if joined.startswith(("..", "/")) else joined
+
+
+def run_folders(root: Path, folder: str) -> Iterator[str]:
+    """Yield the folders in which a program may run: its own and those above, apps of CDK and Pulumi first."""
+    above = [folder]
+    while above[-1]:
+        above.append(posixpath.dirname(above[-1]))
+    yield from sorted(above, key=lambda each: not any((root / each / name).is_file() for name in _APPS))
 
 
 def first_inside(root: Path, folders: Iterable[str], path: str, *, folder: bool) -> str | None:

@@ -16,6 +16,7 @@ from lamina.adopt.declared import (
     first_inside,
     inside,
     open_keys,
+    run_folders,
     unread_command,
 )
 from lamina.adopt.python_paths import constants, with_plain_values
@@ -164,7 +165,7 @@ def _context(written: object, file: object, path: str, root: Path) -> str | None
     if not isinstance(written, str):
         from_root = isinstance(file, str) and "/" in file and (root / file).is_file()
         return "." if from_root and inside("", str(file)) else None
-    bases = ("",) if isinstance(written, Located) else (posixpath.dirname(path), "")
+    bases = ("",) if isinstance(written, Located) else run_folders(root, posixpath.dirname(path))
     return first_inside(root, bases, written, folder=True)
 
 

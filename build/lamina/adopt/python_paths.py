@@ -14,6 +14,7 @@ _SAME = frozenset({"abspath", "realpath", "normpath", "fspath", "str", "Path", "
 """Functions that return the path which they are given."""
 _SELF = frozenset({"resolve", "absolute", "as_posix", "expanduser"})
 """Methods that return their own path."""
+_WHERE_IT_RUNS = frozenset({"getcwd", "cwd"})
 _JOINS = frozenset({"join", "Path", "PurePath", "PosixPath"})
 
 
@@ -94,6 +95,8 @@ class _Plain(ast.NodeTransformer):
         name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
         if call.keywords:
             return None
+        if not call.args and name in _WHERE_IT_RUNS:
+            return "."
         if not call.args:
             return self._text(owner, depth + 1) if owner is not None and name in _SELF else None
         if name == "joinpath" and owner is not None:

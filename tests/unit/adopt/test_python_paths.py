@@ -91,3 +91,22 @@ def test_an_unknown_folder_is_the_repository_if_the_dockerfile_is_named_from_the
     assert read_python_infra(zipped, PROGRAM, tree.root).assets == (
         Asset(dockerfile="services/labels/Dockerfile", where=f"{PROGRAM}:1"),
     )
+
+
+@pytest.mark.parametrize(
+    ("app", "folder"),
+    [
+        ("infra/cdk.json", '"../services/labels"'),
+        ("infra/cdk.json", 'os.path.join(os.getcwd(), "..", "services", NAME)'),
+        ("cdk.json", '"services/labels"'),
+        ("Pulumi.yaml", 'str(Path.cwd() / "services" / "labels")'),
+    ],
+)
+def test_a_path_of_its_own_begins_where_the_app_runs(tree: Tree, app: str, folder: str) -> None:
+    tree.write(app, "{}")
+    tree.write("infra/services/labels/other")
+    tree.write("infra/app/services/labels/other")
+
+    (found,) = read(tree, f"code = DockerImageCode.from_image_asset({folder})\n")
+
+    assert found.dockerfile == "services/labels/Dockerfile"
