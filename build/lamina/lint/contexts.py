@@ -46,7 +46,7 @@ def _no_ignore_file(survey: LintInput) -> Iterator[Hit]:
             file=path,
             line=1,
             message=f"no ignore file: the context is {survey.whole[name].summary}, of which "
-            f" {amount(context.size)} are copied",
+            f"{amount(context.size)} are copied",
             hint="invoke ignore --write",
             worth=context.size > _SLOW,
         )

@@ -42,7 +42,7 @@ def show(screen: Screen, report: RunReport) -> None:
                 image.name,
                 image.status,
                 "\n".join(reasons_of(image.reasons)),
-                f"{image.cached}/{image.total}" if image.total else "",
+                "appended" if image.appended else f"{image.cached}/{image.total}" if image.total else "",
                 f"{image.seconds:.1f}" if image.status == "built" else "",
                 figures.size(image.size or None),
                 shown_saved(image.saved),

@@ -12,7 +12,7 @@ import pytest
 from lamina.tasks import program
 
 from ..conftest import Repo
-from ..report.runs import COLD, EDITED, A, put_edit, put_pair
+from ..report.runs import COLD, EDIT, EDITED, A, image, put, put_edit, put_pair
 
 Command = Callable[..., int]
 Capture = pytest.CaptureFixture[str]
@@ -50,6 +50,18 @@ def test_the_latest_run_is_reported(lamina: Command, capsys: Capture) -> None:
     assert "the slowest steps of the last 2 runs:" in out
     (line,) = [each for each in out.splitlines() if " stage-1 2/3 " in each and each.startswith("lambda-emb")]
     assert line.split()[-5:] == ["handler.py", "modified", "and", "1", "more"]
+
+
+def test_an_image_without_a_builder_is_reported_as_appended(
+    receipts: Repo, lamina: Command, capsys: Capture
+) -> None:
+    made = image(A, appended="sha256:" + "1" * 64)
+    put(receipts.root / ".lamina", EDITED, EDIT, {}, images=[made])
+
+    assert lamina("report") == 0
+
+    (row,) = [each.split() for each in capsys.readouterr().out.splitlines() if each.startswith(A)]
+    assert row[:4] == [A, "built", "why", "appended"]
 
 
 @pytest.mark.usefixtures("state")
