@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import socket
 from dataclasses import dataclass, field
 
@@ -1018,7 +1019,55 @@ def needs(source: str, **files: str | bytes) -> dict[str, str | bytes]:
     return {"requirements.txt": PINNED, "app.py": source, **files}
 
 
+POETRY_LOCK = "".join(
+    f'[[package]]\nname = "{name}"\nversion = "1.0"\noptional = false\ngroups = [{groups}]\nfiles = []\n\n'
+    for name, groups in (("requests", '"main", "dev"'), ("moto", '"dev"'))
+)
+WITH_POETRY = (
+    PY
+    + "RUN pip install poetry==2.1.1 && poetry config virtualenvs.create false\n"
+    + "COPY pyproject.toml poetry.lock ./\nRUN poetry install --only main --no-root --no-interaction\n"
+    + PUT
+    + CMD
+)
+POETRY: dict[str, str | bytes] = {"pyproject.toml": PROJECT, "poetry.lock": POETRY_LOCK, "app.py": MOTO}
+
+
 _NEEDS: dict[str, Case] = {
+    "a package of poetry's group dev": likely(
+        "LAM651", WITH_POETRY, "which poetry.lock has and no step", "app.py", **POETRY
+    ),
+    "a package of poetry's group dev, exported": likely(
+        "LAM651",
+        PY
+        + "RUN pip install poetry==2.1.1 poetry-plugin-export\nCOPY pyproject.toml poetry.lock ./\n"
+        + "RUN poetry export --without dev > r.txt && pip install -r r.txt\n"
+        + PUT
+        + CMD,
+        "imports moto",
+        "app.py",
+        **POETRY,
+    ),
+    "right: poetry installs the group": right(WITH_POETRY.replace("--only main", "--with dev"), **POETRY),
+    "right: a lock of poetry that notes no groups": right(
+        WITH_POETRY, **{**POETRY, "poetry.lock": re.sub("groups.*\n", "", POETRY_LOCK)}
+    ),
+    "right: poetry writes the lock": right(
+        WITH_POETRY.replace("RUN poetry install", "RUN poetry lock && poetry install"), **POETRY
+    ),
+    "right: a mounted folder of PYTHONPATH": right(
+        PY + "ENV PYTHONPATH=/mnt/lib\n" + PUT + CMD, **needs(PANDAS)
+    ),
+    "a package of the group dev, exported without metadata": certain(
+        "LAM651", SYNCED.replace(UV, UV + "ENV UV_NO_INSTALLER_METADATA=1\n"), "imports moto", "app.py", **DEV
+    ),
+    "a package beside programs of the system": certain(
+        "LAM651",
+        SYNCED.replace(UV, UV + "RUN dnf install -y gcc python3-pip && echo x:x:1 >> /etc/passwd\n"),
+        "imports moto",
+        "app.py",
+        **DEV,
+    ),
     "nothing is installed": certain(
         "LAM651",
         PY + PUT + CMD,
@@ -1220,6 +1269,9 @@ _NEEDS: dict[str, Case] = {
         **needs(PANDAS),
     ),
     "right: python -m pip": right(PY + "RUN python3 -m pip install pandas\n" + PUT + CMD, **needs(PANDAS)),
+    "right: pip in parentheses": right(
+        PY + "RUN ( \\\n    cd /tmp && \\\n    pip install pandas \\\n)\n" + PUT + CMD, **needs(PANDAS)
+    ),
     "right: pip in a list": right(PY + 'RUN ["pip", "install", "pandas"]\n' + PUT + CMD, **needs(PANDAS)),
     "right: pip in a heredoc": right(
         PY + "RUN <<EOF\npip install pandas\nEOF\n" + PUT + CMD, **needs(PANDAS)

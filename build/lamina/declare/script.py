@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Collection, Iterable, Iterator
+from itertools import takewhile
 
 from lamina.declare.dockerfile import Dockerfile, Instruction
 from lamina.patterns import regex
@@ -148,8 +149,10 @@ def read_script(dockerfile: Dockerfile, instruction: Instruction) -> Script:
         return Script(text=text, start=0, commands=tuple(_commands(text, 0, escape)), editable=False)
     text = "\n".join(dockerfile.text.split("\n")[instruction.line - 1 : instruction.end])
     words = list(_tokens(text, 0, escape))
-    first = next((each for each in words[1:] if not _is_flag(each)), None)
-    start = first.start if isinstance(first, Word) else len(text)
+    flags = [words[0], *takewhile(_is_flag, words[1:])]
+    start = flags[-1].end if isinstance(flags[-1], Word) else len(text)
+    if len(words) > len(flags) and isinstance(first := words[len(flags)], Word):
+        start = first.start
     commands = tuple(_commands(text, start, escape))
     return Script(text=text, start=start, commands=commands, editable=True)
 

@@ -57,22 +57,29 @@ _OTHERS: Mapping[str, tuple[str, ...]] = {
 """Module in lower case -> the distributions that provide it, where a name differs."""
 # fmt: off
 _EQUAL = frozenset({
-    "aioboto3", "aiobotocore", "aiohttp", "alembic", "anthropic", "anyio", "arrow", "asyncpg",
-    "aws_lambda_powertools", "aws_xray_sdk", "bcrypt", "black", "boto3", "botocore", "cachetools",
-    "celery", "chromadb", "click", "confluent_kafka", "coverage", "cryptography", "datadog_lambda",
-    "ddtrace", "django", "duckdb", "elasticsearch", "faker", "fastapi", "fastparquet", "feedparser",
-    "flask", "freezegun", "geopandas", "gspread", "gunicorn", "httpx", "hypothesis", "jinja2", "joblib",
-    "jsonschema", "keras", "langchain", "langgraph", "langsmith", "lightgbm", "locust", "loguru", "lxml",
-    "mangum", "markdown", "marshmallow", "matplotlib", "moto", "msgpack", "mypy", "networkx", "nltk",
-    "numpy", "onnxruntime", "openai", "openpyxl", "orjson", "pandas", "paramiko", "passlib", "pdfplumber",
-    "pendulum", "plotly", "polars", "psutil", "psycopg", "pyarrow", "pydantic", "pydantic_settings",
-    "pymongo", "pymssql", "pymysql", "pyodbc", "pypdf", "pytest", "pytz", "rasterio", "redis",
-    "reportlab", "requests", "requests_aws4auth", "requests_mock", "responses", "rich", "ruff", "s3fs",
-    "scipy", "seaborn", "selenium", "sendgrid", "sentence_transformers", "sentry_sdk", "shapely",
-    "simple_salesforce", "slack_sdk", "smart_open", "spacy", "sqlalchemy", "starlette", "stripe",
-    "structlog", "tenacity", "tensorflow", "tiktoken", "tokenizers", "torch", "torchvision", "tqdm",
-    "transformers", "tweepy", "twilio", "typer", "ujson", "uvicorn", "weasyprint", "websockets",
-    "xgboost", "xlsxwriter", "xmltodict", "zeep",
+    "aioboto3", "aiobotocore", "aiohttp", "aiosqlite", "alembic", "anthropic", "anyio", "arrow",
+    "asyncpg", "aws_lambda_powertools", "aws_xray_sdk", "babel", "bcrypt", "black", "bleach", "boltons",
+    "boto3", "botocore", "cachetools", "celery", "chromadb", "click", "cloudscraper", "cohere",
+    "confluent_kafka", "coverage", "cryptography", "cssselect", "dacite", "dask", "dataclasses_json",
+    "datadog_lambda", "ddtrace", "django", "duckdb", "elasticsearch", "faker", "fastapi", "fastparquet",
+    "feedparser", "fiona", "flask", "freezegun", "geopandas", "geopy", "groq", "gspread", "gunicorn",
+    "h5py", "holidays", "html5lib", "httpcore", "httpx", "humanize", "hypothesis", "icalendar", "imageio",
+    "inflection", "instructor", "jinja2", "joblib", "jsonschema", "keras", "langchain", "langchain_aws",
+    "langchain_community", "langchain_core", "langchain_openai", "langgraph", "langsmith", "librosa",
+    "lightgbm", "litellm", "locust", "loguru", "lxml", "mangum", "markdown", "markdownify", "marshmallow",
+    "matplotlib", "mistralai", "mongoengine", "more_itertools", "moto", "motor", "moviepy", "msgpack",
+    "mypy", "networkx", "nltk", "numba", "numpy", "onnxruntime", "openai", "openpyxl", "orjson", "pandas",
+    "paramiko", "passlib", "pdfplumber", "peewee", "pendulum", "pgvector", "phonenumbers", "plotly",
+    "polars", "psutil", "psycopg", "pyarrow", "pycountry", "pydantic", "pydantic_core",
+    "pydantic_settings", "pydub", "pymongo", "pymssql", "pymysql", "pynamodb", "pyodbc", "pypdf",
+    "pypdfium2", "pyppeteer", "pyproj", "pytest", "pytz", "qdrant_client", "rapidfuzz", "rasterio",
+    "redis", "reportlab", "requests", "requests_aws4auth", "requests_mock", "responses", "rich", "ruff",
+    "s3fs", "scipy", "scrapy", "seaborn", "selenium", "sendgrid", "sentence_transformers", "sentry_sdk",
+    "shapely", "simple_salesforce", "slack_sdk", "smart_open", "soundfile", "spacy", "sphinx",
+    "sqlalchemy", "sqlmodel", "starlette", "statsmodels", "stripe", "structlog", "sympy", "tenacity",
+    "tensorflow", "thefuzz", "tiktoken", "tldextract", "tokenizers", "torch", "torchvision", "tqdm",
+    "trafilatura", "transformers", "tweepy", "twilio", "typer", "ujson", "uvicorn", "weasyprint",
+    "websockets", "xarray", "xgboost", "xlsxwriter", "xmltodict", "yt_dlp", "zarr", "zeep",
 })
 """Modules whose distribution has their name, and that nothing else provides."""
 _ALONE = (
@@ -83,6 +90,16 @@ _ALONE = (
     "async-timeout", "fastjsonschema", "wrapt", "future", "jsonpickle",
 )
 # fmt: on
+_OF_POETRY = (
+    "poetry-core poetry-plugin-export build cachecontrol cachy cleo clikit crashtest dulwich findpython "
+    "html5lib importlib-metadata installer jsonschema keyring lockfile packaging pbs-installer pexpect "
+    "pkginfo platformdirs pyproject-hooks rapidfuzz requests requests-toolbelt shellingham tomli "
+    "tomlkit trove-classifiers urllib3 virtualenv xattr attrs pyrsistent webencodings filelock msgpack "
+    "ptyprocess pastel pylev distlib zipp more-itertools jaraco secretstorage jeepney cryptography "
+    "fastjsonschema httpx anyio httpcore h11 sniffio zstandard cffi referencing rpds-py "
+    "jsonschema-specifications importlib-resources backports-cached-property python-discovery "
+    "typing-extensions"
+)
 _CLOSURES: Mapping[str, str] = {
     **dict.fromkeys(_ALONE, ""),
     "awslambdaric": "simplejson snapshot-restore-py",
@@ -101,6 +118,9 @@ _CLOSURES: Mapping[str, str] = {
     "aws-lambda-powertools": "jmespath typing-extensions boto3 aws-xray-sdk fastjsonschema",
     "aws-xray-sdk": "botocore wrapt future jsonpickle",
     "mangum": "typing-extensions",
+    "poetry": _OF_POETRY,
+    "poetry-core": "",
+    "poetry-plugin-export": "poetry-core",
 }
 """Distribution -> all that any version of it requires without extras."""
 
@@ -137,10 +157,10 @@ def closure_of(name: str) -> frozenset[str] | None:
     todo = [name]
     while todo:
         each = todo.pop()
-        if each not in _CLOSURES:
+        if each not in _CLOSURES and each not in _OF_POETRY.split():
             return None
         found.add(each)
-        todo += (one for one in _CLOSURES[each].split() if one not in found)
+        todo += (one for one in _CLOSURES.get(each, "").split() if one not in found)
     return frozenset(found)
 
 

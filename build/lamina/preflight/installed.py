@@ -18,6 +18,7 @@ from lamina.declare.uv_lock import UnusualLockError, read_uv_lock
 from lamina.identify.fingerprint import NOT_USED, distribution
 from lamina.identify.providers import closure_of
 from lamina.patterns import regex
+from lamina.preflight.poetry import POETRY_LOCK, is_quiet_poetry, poetry_use
 from lamina.preflight.view import ImageView, RunView, words_of
 from lamina.values import dataclass
 
@@ -32,6 +33,8 @@ _HARMLESS = frozenset({
 })
 # fmt: on
 _MANAGERS = frozenset({"dnf", "yum", "microdnf", "apt-get", "apt", "apk", "rpm"})
+_PACKAGE = regex(r"python(?:3(?:\.?\d+)?)?(?:-(?:pip|devel|dev|venv|setuptools|wheel))?")
+"""Packages of systems that bring no other modules than Python itself."""
 _QUIET_PIP = frozenset(
     {"uninstall", "cache", "config", "list", "freeze", "show", "check", "wheel", "download", "--version"}
 )
@@ -43,7 +46,7 @@ _ACTS = regex(
 _PYTHON = regex(r"python(?:3(?:\.\d+)?)?")
 _PIP = regex(r"pip(?:3(?:\.\d+)?)?")
 _REDIRECT = regex(r"(?:\d|&)?>{1,2}\|?(.*)")
-_NOWHERE = regex(r"/dev/null|&\d|")
+_NOWHERE = regex(r"/dev/null|/etc/\w+|&\d|")
 _PLAIN_OPTIONS = regex(
     r"--(?:index-url|extra-index-url|trusted-host|no-binary|only-binary|prefer-binary|require-hashes|pre|no-index"
     r"|find-links|hash|constraint)\b|-[icf]\b"
@@ -75,17 +78,19 @@ class InstalledNames:
 
     Attributes:
         names: Normalised; more than is installed, never less.
-        locked: The steps that install from a lock.
+        locked: The steps that install from a lock of uv.
+        others: What locks of poetry have besides: name -> the lock, for messages.
         plain: Whether nothing but locks, and tools for them, is installed, and no archive of unknown content.
     """
 
     names: frozenset[str]
     locked: tuple[LockedStep, ...]
+    others: Mapping[str, str]
     plain: bool
 
     def left_out(self) -> Mapping[str, str]:
         """Return what the locks have besides: name -> the lock, for messages."""
-        found: dict[str, str] = {}
+        found = {name: lock for name, lock in self.others.items() if name not in self.names}
         for each in self.locked:
             whole = (each.view.readings.beginning(each.origin) or b"").decode("utf-8", "replace")
             try:
@@ -140,6 +145,7 @@ class _Steps:
     def __init__(self) -> None:
         self._names: set[str] = set()
         self._locked: list[LockedStep] = []
+        self._others: dict[str, str] = {}
         self._plain = True
         self._exported: set[str] = set()
         """The names of the files into which steps export requirements of a lock."""
@@ -147,7 +153,12 @@ class _Steps:
 
     def read(self, view: ImageView, step: RunView) -> None:
         """Note what a step installs."""
-        if step.instruction.json or step.instruction.heredocs or re.search(r"\$\(|`", step.text):
+        if (
+            step.instruction.json
+            or step.instruction.heredocs
+            or not step.commands
+            or re.search(r"\$\(|`", step.text)
+        ):
             raise UnknownError
         folders = {id(call.command): folder for call, folder, _ in step.installs}
         for command in step.commands:
@@ -167,7 +178,9 @@ class _Steps:
             if content is None:
                 raise UnknownError
             self._requirements(content.decode("utf-8"), alone=alone)
-        return InstalledNames(names=frozenset(self._names), locked=tuple(self._locked), plain=self._plain)
+        return InstalledNames(
+            names=frozenset(self._names), locked=tuple(self._locked), others=self._others, plain=self._plain
+        )
 
     def _install(self, view: ImageView, step: RunView, call: Install, folder: str) -> None:
         alone = bool(call.flags("--no-deps"))
@@ -216,6 +229,9 @@ class _Steps:
         if program == "uv" or (_PYTHON.fullmatch(program) and words[1:3] == ["-m", "uv"]):
             self._uv(view, step, command, words[words.index("uv") + 1 if "uv" in words else 1 :])
             return
+        if program == "poetry":
+            self._poetry(view, step, command, words[1:])
+            return
         targets = [*_targets(words)]
         if program in {"grep", "sort"} and targets:
             read = [word for word in words[1:] if "." in word and word not in targets]
@@ -228,22 +244,47 @@ class _Steps:
     def _uv(self, view: ImageView, step: RunView, command: ShellCommand, words: Sequence[str]) -> None:
         stage = view.stages[step.stage].stage
         known = {**dict(stage.args), **{name: each.value for name, each in step.variables.items()}}
+        known.pop("UV_NO_INSTALLER_METADATA", None)  # takes nothing else from a lock
         uses = [*lock_uses([command], known)]
         if not uses:
             if words and words[0] not in _QUIET_UV:
                 raise UnknownError
             return
-        origin = step.sees.files.get(f"{step.sees.workdir.rstrip('/')}/{UV_LOCK}")
-        if origin is None or any(words_of(each)[:1] == ["cd"] for each in step.commands):
-            raise UnknownError
+        origin = _lock(step, UV_LOCK)
         if words[0] == "export":
-            self._exported |= {posixpath.basename(each) for each in (*_targets(words), *_outputs(words))}
-            self._exported |= {"-"} if command.after == "|" else set()
+            self._export(command, (*_targets(words), *_outputs(words)))
         as_it_is = uses[0].frozen or "--locked" in words
         self._locked.append(LockedStep(view=view, origin=origin, use=uses[0], as_it_is=as_it_is))
         for line in _taken(view, origin, uses[0]):
             self._plain = self._plain and " @ " not in line
             self._names.add(distribution(line))
+
+    def _export(self, command: ShellCommand, files: Sequence[str]) -> None:
+        """Note into which files, or into which pipe, a command lists requirements of a lock."""
+        self._exported |= {posixpath.basename(each) for each in files}
+        self._exported |= {"-"} if command.after == "|" else set()
+
+    def _poetry(self, view: ImageView, step: RunView, command: ShellCommand, words: Sequence[str]) -> None:
+        if is_quiet_poetry(words):
+            return
+        use = poetry_use(words)
+        if use is None:
+            raise UnknownError
+        origin = _lock(step, POETRY_LOCK)
+        if words[0] == "export":
+            self._export(command, (*_targets(words), *([use.output] if use.output else [])))
+        taken, others = use.split((view.content(origin) or b"").decode("utf-8"))
+        self._names |= taken
+        self._others |= dict.fromkeys(others, view.shown(origin))
+        self._plain = False
+
+
+def _lock(step: RunView, name: str) -> str:
+    """Return the lock in the folder of a step. Raises UnknownError."""
+    origin = step.sees.files.get(f"{step.sees.workdir.rstrip('/')}/{name}")
+    if origin is None or any(words_of(each)[:1] == ["cd"] for each in step.commands):
+        raise UnknownError
+    return origin
 
 
 def _taken(view: ImageView, origin: str, use: LockUse) -> Sequence[str]:
@@ -261,7 +302,7 @@ def _is_harmless(program: str, words: Sequence[str]) -> bool:
     if program in _HARMLESS:
         return True
     if program in _MANAGERS:
-        return not any("py" in word for word in words)
+        return not any("py" in word and not _PACKAGE.fullmatch(word) for word in words)
     if program == "find":
         runs = [after for word, after in pairwise(words) if word.startswith(("-exec", "-ok"))]
         return all(each in _HARMLESS for each in runs)

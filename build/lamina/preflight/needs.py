@@ -106,6 +106,8 @@ def _is_seen(view: ImageView) -> bool:
         return False
     if any(place.endswith(_NOT_SEEN) for place in view.layout.files):
         return False
+    if any(not view.layout.has_folder(path) and "-packages" not in path for path in view.layout.paths):
+        return False  # it may be mounted when the function runs
     return not any(_ASIDE.search(_source(view, each.origin)) for each in view.reached.values())
 
 

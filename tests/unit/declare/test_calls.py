@@ -39,3 +39,13 @@ def test_pip_uv_and_other_tools_are_found_behind_the_same_words() -> None:
         assert read_uv_install(command(f"{before}uv pip install six")) is not None
         assert read_tool_install(command(f"{before}poetry install")) is not None
     assert read_uv_install(command("uv sync")) is None
+
+
+def test_commands_in_parentheses_are_read_and_may_not_be_all_that_runs() -> None:
+    text = "--mount=type=cache,target=/c ( cd /a && pip install six )"
+    dockerfile = parse_dockerfile(f"FROM x\nRUN {text}\n", "Dockerfile")
+
+    found = read_script(dockerfile, dockerfile.stages[-1].instructions[-1]).commands
+
+    assert [[word.text for word in each.words] for each in found] == [["cd", "/a"], ["pip", "install", "six"]]
+    assert not any(each.top for each in found)
