@@ -391,7 +391,7 @@ def test_an_image_that_lambda_may_not_pull_names_the_policy(account: Account, la
     told = problem(account.deploy("one"))
 
     assert "the policy of the repository team/app-dev does not let it" in told
-    assert "next: python -m lamina ecr.setup" in told
+    assert "next: invoke ecr.setup" in told
 
 
 def test_ctrl_c_waits_for_running_updates_and_reports_them(account: Account) -> None:
