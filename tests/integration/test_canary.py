@@ -221,7 +221,7 @@ def test_a_second_ctrl_c_names_the_aliases_that_still_share_calls(team: Team) ->
     assert team.live() == {"one": ("1", {}), "two": ("1", {"2": 0.1})}
     assert "live of two sends 10% of its calls to version 2: its return was not waited for" in words(done)
     assert "live of one" not in words(done)
-    assert "next: python -m lamina deploy --rollback --alias live --stack prod returns it" in words(done)
+    assert "next: invoke deploy --rollback --alias live --stack prod returns it" in words(done)
     assert done.canary
     assert done.canary.outcome == "left"
     assert statuses(done) == ["returned", "failed"]

@@ -156,7 +156,7 @@ def check(team: Team, act: str, done: Rollout | None, said: str, *, call: str) -
     assert done, f"{call}: {team.live()} and nothing said"
     left = [name for name, each in team.live().items() if each != before[name]]
     assert [name for name in left if f"live of {name} " not in said] == [], f"{call}: {said}"
-    assert "next: python -m lamina deploy --rollback --alias live returns it" in said, call
+    assert "next: invoke deploy --rollback --alias live returns it" in said, call
     assert done.canary is None or done.canary.outcome == "left"
 
 
