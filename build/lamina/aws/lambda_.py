@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypedDict, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from lamina.aws.answers import Fate, fate_of, may_pass, naming_the_policy
 from lamina.aws.clients import INVOKING, Clients
 from lamina.aws.errors import aws_errors
+from lamina.aws.lambda_parameters import AliasOfVersion, Described, revision
 from lamina.aws.live import LATEST, Alias, Allocation, Live, alias_of, live_of
 from lamina.errors import AwsError, LaminaError
 
@@ -97,7 +98,7 @@ class Functions:
         wanted = uri.rpartition("@")[2]
 
         def ask(client: LambdaClient, live: Live) -> None:
-            client.update_function_code(FunctionName=function, ImageUri=uri, **_revision(live))
+            client.update_function_code(FunctionName=function, ImageUri=uri, **revision(live))
 
         try:
             now = self._change(ask, lambda now: now.digest == wanted, function, live, until)
@@ -119,7 +120,7 @@ class Functions:
                 config["EntryPoint"] = list(live.entry_point)
             if live.directory:
                 config["WorkingDirectory"] = live.directory
-            client.update_function_configuration(FunctionName=function, ImageConfig=config, **_revision(live))
+            client.update_function_configuration(FunctionName=function, ImageConfig=config, **revision(live))
 
         now = self._change(ask, lambda now: now.command == command, function, live, until)
         if now.command != command:
@@ -132,7 +133,7 @@ class Functions:
         def ask(client: LambdaClient, live: Live) -> None:
             applies: SnapStartApplyOnType = "PublishedVersions" if on else "None"
             client.update_function_configuration(
-                FunctionName=function, SnapStart={"ApplyOn": applies}, **_revision(live)
+                FunctionName=function, SnapStart={"ApplyOn": applies}, **revision(live)
             )
 
         now = self._change(ask, lambda now: now.snap_start == on, function, live, until)
@@ -145,21 +146,24 @@ class Functions:
         return _succeeded(self.at_rest(function, version, until=until), function)
 
     def at_rest(self, function: str, version: str = LATEST, *, until: float) -> Live:
-        """Wait until no update is in progress, however it ended. Transient read errors are retried twice."""
+        """Wait until no update is in progress, however it ended.
+
+        Transient read errors are retried twice, and so is what Lambda does not know: a version that was just
+        published may not be listed yet.
+        """
         pause, misses = _FIRST_PAUSE, 0
         while True:
             try:
                 live = self.read(function, version)
-                misses = 0
+                misses = 0 if live else misses + 1
             except LaminaError as error:
-                misses += 1
+                live, misses = None, misses + 1
                 if misses == _MOST_MISSES or not may_pass(error):
                     raise
-            else:
-                if live is None:
-                    raise AwsError.of(f"the function {function} is gone", where="AWS GetFunction")
-                if live.update != "InProgress" and live.state != "Pending":
-                    return live
+            if misses == _MOST_MISSES:
+                raise AwsError.of(f"the function {function} is gone", where="AWS GetFunction")
+            if live is not None and live.update != "InProgress" and live.state != "Pending":
+                return live
             if self._clock() >= until:
                 raise AwsError.of(
                     f"the function {function} is still being updated",
@@ -175,11 +179,11 @@ class Functions:
         Publishing an unchanged function returns its last version, which may be inactive, so the request is
         safe to repeat. note: the description of a new version.
         """
-        described: _Described = {"Description": note} if note else {}
+        described: Described = {"Description": note} if note else {}
         known = live
 
         def ask(client: LambdaClient) -> str:
-            answer = client.publish_version(FunctionName=function, **described, **_revision(known))
+            answer = client.publish_version(FunctionName=function, **described, **revision(known))
             return str(answer["Version"])
 
         def check(fate: Fate) -> None:
@@ -219,15 +223,15 @@ class Functions:
         Raises:
             AwsError: the call failed, or another client moved the alias after it was read.
         """
-        named: _AliasOfVersion = {"FunctionName": function, "Name": name, "FunctionVersion": version}
-        described: _Described = {} if note is None else {"Description": note}
+        named: AliasOfVersion = {"FunctionName": function, "Name": name, "FunctionVersion": version}
+        described: Described = {} if note is None else {"Description": note}
 
         def ask(client: LambdaClient) -> Alias:
             if known is None:
                 answer = client.create_alias(**named, **described)
             else:
                 routing: AliasRoutingConfigurationTypeDef = {"AdditionalVersionWeights": dict(routes or {})}
-                answer = client.update_alias(**named, **described, RoutingConfig=routing, **_revision(known))
+                answer = client.update_alias(**named, **described, RoutingConfig=routing, **revision(known))
             return alias_of(answer)
 
         def check(fate: Fate) -> Alias | None:
@@ -311,7 +315,7 @@ class Functions:
 
         def asked(client: LambdaClient) -> Live:
             ask(client, known)
-            return self.settled(function, until=until)
+            return _succeeded(self._after(known, done, function, until), function)
 
         def check(fate: Fate) -> Live | None:
             nonlocal known
@@ -326,6 +330,19 @@ class Functions:
             return None
 
         return self._ask(asked, check, function, until)
+
+    def _after(self, known: Live, done: Callable[[Live], bool], function: str, until: float) -> Live:
+        """Return a function at rest after an accepted change.
+
+        Reads may lag behind: a function that is as it was before is read again, twice.
+        """
+        for _ in range(_MOST_MISSES - 1):
+            now = self.at_rest(function, until=until)
+            as_asked = done(now) and "Failed" not in {now.update, now.state}
+            if as_asked or known.revision is None or now.revision != known.revision:
+                return now
+            self._sleep(_LONGEST_PAUSE)
+        return self.at_rest(function, until=until)
 
     def _ask(
         self,
@@ -365,25 +382,6 @@ def _succeeded(live: Live, function: str) -> Live:
     if "Failed" in {live.update, live.state}:
         raise AwsError.of(f"the update of {function} failed: {live.reason}", where="AWS GetFunction")
     return live
-
-
-class _Described(TypedDict, total=False):
-    Description: str
-
-
-class _AliasOfVersion(TypedDict):
-    FunctionName: str
-    Name: str
-    FunctionVersion: str
-
-
-class _Revision(TypedDict, total=False):
-    RevisionId: str
-
-
-def _revision(known: Live | Alias) -> _Revision:
-    """Return the parameter that makes Lambda refuse the change if the revision has changed since."""
-    return {"RevisionId": known.revision} if known.revision else {}
 
 
 def _changed(function: str) -> AwsError:

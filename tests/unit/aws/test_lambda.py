@@ -89,6 +89,35 @@ def test_an_update_is_waited_for(aws: Aws, functions: Functions) -> None:
     assert aws.now == 0.25 + 0.375
 
 
+def test_an_answer_from_before_an_update_is_not_believed(aws: Aws, functions: Functions) -> None:
+    """Else a read that lags behind would be the change of another client, or a failure of before."""
+    before = {"Code": {"ResolvedImageUri": OTHER}}
+    aws.stub.add_response("update_function_code", {})
+    settings = {"FunctionName": "app", "State": "Active", "RevisionId": "r1"}
+    aws.stub.add_response("get_function", {"Configuration": settings, **before})
+    aws.tells(LastUpdateStatus="Failed", RevisionId="r1")
+    aws.tells(RevisionId="r2")
+
+    assert functions.update_image("app", URI, LIVE, until=60).revision == "r2"
+
+
+def test_a_version_that_lambda_does_not_know_yet_is_read_again(aws: Aws, functions: Functions) -> None:
+    aws.stub.add_response("publish_version", {"Version": "7"})
+    for _ in range(2):
+        aws.refuses("get_function", "ResourceNotFoundException")
+    aws.tells(Version="7")
+
+    assert functions.publish("app", LIVE, until=60) == "7"
+
+
+def test_a_function_that_stays_away_is_gone(aws: Aws, functions: Functions) -> None:
+    for _ in range(3):
+        aws.refuses("get_function", "ResourceNotFoundException")
+
+    with pytest.raises(AwsError, match="the function app is gone"):
+        functions.at_rest("app", until=60)
+
+
 def test_an_update_under_way_is_let_pass_and_then_ours_is_made(aws: Aws, functions: Functions) -> None:
     command = {"ImageConfig": {"Command": ["a.b"]}}
     aws.refuses("update_function_configuration", "ResourceConflictException")
