@@ -74,6 +74,7 @@ ECR_KEYS: Mapping[str, Key] = {
     "external-id": Key(kind=str, pattern=EXTERNAL_ID.pattern,
                        help="external id that the role's trust policy asks for"),
     "host": Key(kind=str, help="host or host:port that replaces AWS's own"),
+    "public-login": Key(kind=bool, help="log in to ECR Public; by default if credentials are configured"),
     "scan-on-push": Key(kind=bool, help="scan images as they are pushed"),
     "blob-mounting": Key(kind=bool, help="let repositories share layers"),
     "untagged-days": Key(kind=int, least=1, most=_MOST_DAYS, help="days until replaced caches expire"),
@@ -126,6 +127,7 @@ class Ecr:
         role: The ARN of the role to assume for the registry. None uses the caller's own credentials.
         external_id: What the role's trust policy asks for.
         host: Registry host that replaces AWS's own.
+        public_login: Whether to log in to ECR Public; None: where credentials are evident.
         untagged_days: Days until replaced caches expire.
         cache_days: Days until all other caches expire after their last write.
         readers: Accounts, and ARNs of roles and users, that may pull.
@@ -142,6 +144,7 @@ class Ecr:
     role: str | None = None
     external_id: str | None = None
     host: str | None = None
+    public_login: bool | None = None
     scan_on_push: bool = True
     blob_mounting: bool = True
     untagged_days: int = 14

@@ -187,7 +187,8 @@ class Registries:
         """Logs in to ECR registries for which docker has no credentials."""
         from lamina.registries.ecr_logins import EcrLogins
 
-        return EcrLogins(self._runner, open_clients=self._aws, learn=self._mask.learn)
+        public = self._checkout.project.ecr.public_login
+        return EcrLogins(self._runner, open_clients=self._aws, learn=self._mask.learn, public=public)
 
     def upstream(self, reference: Reference) -> OciRegistry:
         """Return the registry that serves an external image."""

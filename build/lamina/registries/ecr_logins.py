@@ -12,6 +12,7 @@ import os
 import threading
 from base64 import b64decode
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,6 +46,7 @@ class EcrLogins:
         clock: the current time with a time zone.
         open_clients: makes the clients of a region.
         learn: receives the secrets to mask as they become known.
+        public: whether to log in to ECR Public; None: if credentials are evident, and silently.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class EcrLogins:
         open_clients: Callable[[Access], Clients] = boto_clients,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         learn: Callable[..., None] = lambda *_: None,
+        public: bool | None = None,
     ) -> None:
         self._runner = runner
         self._environ = os.environ if environ is None else environ
@@ -62,7 +65,10 @@ class EcrLogins:
         self._clock = clock
         self._learn = learn
         self._lock = threading.Lock()
+        self._public = public
         self._tokens: dict[str, Credential | None] = {}
+        self._refused: tuple[Problem, ...] = ()
+        """Why there is no token of ECR Public."""
 
     def credential(self, host: str) -> Credential | None:
         """Return AWS' credential for a host; None for a host outside ECR, or for anonymous ECR Public.
@@ -72,7 +78,8 @@ class EcrLogins:
         known = EcrHost.of(Reference(host=host, repository="any"))
         if known:
             return self._token("ecr", known.region)
-        if not is_ecr_public(host) or not self._evident:
+        wanted = self._evident if self._public is None else self._public
+        if not is_ecr_public(host) or not wanted:
             return None
         return self._token(PUBLIC, ECR_PUBLIC_REGION)
 
@@ -94,6 +101,10 @@ class EcrLogins:
                 continue
             if credential:
                 found[host] = credential
+            elif self._public and is_ecr_public(host):
+                problems += (
+                    replace(each, what=f"pulled without a login: {each.what}") for each in self._refused
+                )
         if not found:
             return base, tuple(problems)
         identity = hashlib.sha256("\n".join((str(config.folder), *found)).encode()).hexdigest()[:16]
@@ -125,13 +136,15 @@ class EcrLogins:
         user = DockerConfig(folder=docker_folder(self._environ))
         home = PrivateDockerConfig.under(cache_home(self._environ), identity, user)
         now, kept = self._clock(), home.kept()
-        if kept and kept.host == key and kept.expires and kept.expires > now + MARGIN:
+        is_kept = kept and kept.host == key and kept.expires and kept.expires > now + MARGIN
+        if kept and is_kept and (kept.credential or not self._public):
             return kept.credential
         try:
             made, expires = self._ask(service, region)
-        except RegistryError:
+        except RegistryError as error:
             if service != PUBLIC:
                 raise
+            self._refused = error.problems
             made, expires = None, now + _ANONYMOUS  # anonymous pulls work
         home.write(key, made, expires if expires and expires > now else None)
         return made

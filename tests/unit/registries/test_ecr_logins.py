@@ -50,9 +50,9 @@ class Amazon:
         return {"authorizationData": data if self._service == "ecr-public" else [data]}
 
 
-def logins(tmp_path: Path, amazon: Amazon, **environ: str) -> EcrLogins:
+def logins(tmp_path: Path, amazon: Amazon, public: bool | None = None, **environ: str) -> EcrLogins:
     given = {"HOME": str(tmp_path / "home"), "LAMINA_CACHE": str(tmp_path / "cache"), **environ}
-    return EcrLogins(ScriptedRunner(), environ=given, open_clients=amazon, clock=lambda: NOW)
+    return EcrLogins(ScriptedRunner(), environ=given, open_clients=amazon, clock=lambda: NOW, public=public)
 
 
 def test_a_token_of_a_region_opens_its_registries_and_is_asked_once(tmp_path: Path) -> None:
@@ -130,6 +130,31 @@ def test_ecr_public_serves_anybody(tmp_path: Path, environ: dict[str, str], aske
     assert logins(tmp_path, amazon, **environ).credential(PUBLIC) is None
     assert amazon.asked == asked
     assert ours.environment([PUBLIC], {}) == ({}, ())
+
+
+def test_a_login_to_ecr_public_that_is_asked_for_is_tried_each_run_and_its_refusal_is_a_note(
+    tmp_path: Path,
+) -> None:
+    denied = ClientError({"Error": {"Code": "AccessDeniedException"}}, "GetAuthorizationToken")
+    amazon = Amazon(fails=denied)
+
+    for _ in range(2):  # two runs
+        environment, (problem,) = logins(tmp_path, amazon, public=True).environment([PUBLIC], {})
+        assert environment == {}
+        assert problem.what.startswith("pulled without a login: ")
+    assert amazon.asked == ["ecr-public us-east-1"] * 2
+
+    ours = Amazon()
+    found = logins(tmp_path, ours, public=True).credential(PUBLIC)
+    assert found is not None
+    assert found.secret == "token-ecr-public-us-east-1"
+
+
+def test_ecr_public_is_left_alone_where_the_login_is_off(tmp_path: Path) -> None:
+    amazon = Amazon()
+
+    assert logins(tmp_path, amazon, public=False, AWS_PROFILE="me").credential(PUBLIC) is None
+    assert amazon.asked == []
 
 
 def test_the_next_run_has_the_token_while_it_is_valid(tmp_path: Path) -> None:
