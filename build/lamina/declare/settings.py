@@ -150,6 +150,11 @@ class Settings:
         """Return the source of a setting: a flag, a variable, ``pyproject.toml:12`` or the default."""
         return self.sources.get(name, DEFAULT)
 
+    def place(self, name: str) -> str:
+        """Return where a message says that a setting is: its source, or its name if nothing sets it."""
+        source = self.source(name)
+        return name if source == DEFAULT else source
+
     def sourced(self, name: str) -> Value[SettingValue]:
         """Return the value and the source of a setting by name."""
         return Value(value=getattr(self, name.replace("-", "_")), source=self.source(name))

@@ -75,7 +75,7 @@ def require_registry(session: Session, *, hint: str) -> None:
     if not session.remote:
         raise RegistryError.of(
             "no registry is configured: Lambda cannot pull from a Docker engine",
-            where=session.project.settings.source("registry"),
+            where=session.project.settings.place("registry"),
             hint=hint,
         )
 

@@ -365,7 +365,7 @@ def _inventory(session: Session) -> Inventory:
     if not session.remote:
         raise RegistryError.of(
             "images live in the engine; clean it with `docker image prune`",
-            where=session.project.settings.source("registry"),
+            where=session.project.settings.place("registry"),
             allowed=f"any registry but {LOCAL}",
             hint='add --registry, or registry = "ecr" to [tool.lamina]',
         )
@@ -373,7 +373,7 @@ def _inventory(session: Session) -> Inventory:
     if not session.on_ecr and EcrHost.of(Reference.parse(f"{registry.address}/any")):
         raise RegistryError.of(
             f"{registry.address} is in ECR, but not configured as ECR: gc could not see its functions",
-            where=session.project.settings.source("registry"),
+            where=session.project.settings.place("registry"),
             allowed="ecr, or ecr/<prefix>",
             hint='registry = "ecr" in [tool.lamina], with account and region in [tool.lamina.ecr]',
         )

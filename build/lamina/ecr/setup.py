@@ -256,7 +256,7 @@ def _registry(session: Session) -> EcrRegistry:
     if session.ecr is None:
         raise RegistryError.of(
             f"the registry is {session.project.settings.registry}: there is nothing to set up in it",
-            where=session.project.settings.source("registry"),
+            where=session.project.settings.place("registry"),
             allowed="ecr, or ecr/<prefix>",
             hint='add --registry ecr, or registry = "ecr" to [tool.lamina]',
         )

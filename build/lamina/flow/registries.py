@@ -128,7 +128,7 @@ class Registries:
         if not self.remote:
             raise RegistryError.of(
                 "no registry is configured: images live in the engine",
-                where=self._checkout.project.settings.source("registry"),
+                where=self._checkout.project.settings.place("registry"),
                 allowed="ecr, or host[:port][/prefix]",
                 hint='add --registry, or registry = "ecr" to [tool.lamina]',
             )

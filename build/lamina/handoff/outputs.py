@@ -176,7 +176,7 @@ def _host(session: Session) -> str:
     if not session.remote:
         raise ConfigError.of(
             "no registry is configured; Lambda runs images only from a registry",
-            where=session.project.settings.source("registry"),
+            where=session.project.settings.place("registry"),
             allowed="ecr, or host[:port][/prefix]",
             hint='registry = "ecr" in [tool.lamina], or LAMINA_REGISTRY',
         )

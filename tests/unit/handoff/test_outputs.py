@@ -165,7 +165,7 @@ def test_an_unknown_image_is_reported_with_those_that_there_are(record: Record) 
 def test_a_registry_is_needed_for_a_tag(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LAMINA_REGISTRY")
 
-    with pytest.raises(ConfigError, match="no registry is configured"):
+    with pytest.raises(ConfigError, match=r"^registry: no registry is configured"):
         lamina.image_uri(E, plan_only=True)
 
 
