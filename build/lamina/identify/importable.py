@@ -156,7 +156,7 @@ class Importable:
 
     def mentioned(self, name: str) -> bool:
         """Whether a gap mentions the name. If so, its cause probably provides it."""
-        return any(re.search(rf"\b{re.escape(name)}\b", gap.text) for gap in self._layout.gaps)
+        return any(gap.whole or re.search(rf"\b{re.escape(name)}\b", gap.text) for gap in self._layout.gaps)
 
 
 def inside_of(portions: Sequence[Portion]) -> Mapping[str, Set[str]]:

@@ -51,6 +51,8 @@ class Gap:
     """The cause, as messages state it."""
     text: str = ""
     """The instruction or command as it is written."""
+    whole: bool = False
+    """Whether it is a base of the project as it was built before, which has whatever its images import."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,9 +95,9 @@ class Layout:
         start = len(prefix)
         return {place[start:]: origin for place, origin in self.files.items() if place.startswith(prefix)}
 
-    def with_gap(self, by: str, text: str = "") -> Layout:
+    def with_gap(self, by: str, text: str = "", *, whole: bool = False) -> Layout:
         """Return the layout with another gap."""
-        return replace(self, gaps=(*self.gaps, Gap(by=by, text=text)))
+        return replace(self, gaps=(*self.gaps, Gap(by=by, text=text, whole=whole)))
 
     def may_hold_code(self, place: str) -> bool:
         """Whether the function may import a file at an image path."""

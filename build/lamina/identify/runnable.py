@@ -17,16 +17,16 @@ from lamina.identify.context import ContextFile
 from lamina.identify.facts import Facts
 from lamina.identify.fingerprint import distribution
 from lamina.identify.image import Image
+from lamina.identify.image_layouts import lay_out_images
 from lamina.identify.importable import Portions
 from lamina.identify.imports import ImportWalk
-from lamina.identify.layout import Layout, Sources, StageLayouts, lay_out
+from lamina.identify.layout import Layout, StageLayouts
 from lamina.identify.missing import ImportFault
 from lamina.identify.modules import Module, every_import
 from lamina.identify.reach import Disk, Reach, ReachedModule
 from lamina.identify.reached import Parse, reached
 from lamina.identify.readings import ProjectFile, Readings
 from lamina.identify.scan import Scanned
-from lamina.identify.wheel import Wheel
 from lamina.values import dataclass
 
 
@@ -201,53 +201,6 @@ def _lineage(images: Mapping[str, Image], name: str) -> frozenset[str]:
     return frozenset({name}).union(*(_lineage(images, parent) for parent in parents))
 
 
-def lay_out_images(
-    images: Mapping[str, Image], readings: Readings | None = None
-) -> Mapping[str, StageLayouts]:
-    """Compute the layouts of each image, bases first. readings: keeps what is read from the disk."""
-    layouts: dict[str, StageLayouts] = {}
-    read = partial(_text, readings or Readings())
-    wheels: dict[tuple[tuple[str, str], ...], Wheel] = {}
-    for name, image in images.items():
-        parents = {
-            called: layouts[parent].final if parent in layouts else Layout().with_gap(f"{parent} contains it")
-            for parent, spellings in image.node.parents.items()
-            for called in spellings
-        }
-        sources = Sources(
-            contexts={context: _origins(image, context) for context in image.contexts},
-            parents=parents,
-            read=read,
-            wheels=wheels,
-            requirements={
-                str(image.root("") / path): lines for path, lines in image.inputs.requirements.items()
-            },
-        )
-        made = lay_out(image.node.recipe, sources)
-        final = {max(made.stages): _with_links(image, made.final)}
-        layouts[name] = replace(made, stages={**made.stages, **final})
-    return layouts
-
-
-def _with_links(image: Image, layout: Layout) -> Layout:
-    """Add a gap to the layout if links are copied, because their targets are not followed."""
-    links = {
-        str(image.root(context) / file.path)
-        for context, each in image.contexts.items()
-        for file in each.files
-        if file.kind == "link"
-    }
-    copied = sorted(links.intersection(layout.files.values()))
-    if not copied:
-        return layout
-    return layout.with_gap(f"the link {image.project_path_of(copied[0])} leads to it", " ".join(copied))
-
-
-def _origins(image: Image, context: str) -> dict[str, str]:
-    root = image.root(context)
-    return {file.path: f"{root}/{file.path}" for file in image.contexts[context].files if file.kind != "dir"}
-
-
 def _sent(images: Mapping[str, Image], image: Image) -> Sequence[str]:
     """Return the Python files that builds of the image or its ancestors can read, sorted."""
     lineage = (images[name] for name in _lineage(images, image.name))
@@ -259,14 +212,6 @@ def _sent(images: Mapping[str, Image], image: Image) -> Sequence[str]:
         for file in held.files
         if file.path.endswith(".py") and file.kind != "dir"
     )
-
-
-def _text(readings: Readings, origin: str) -> str | None:
-    try:
-        content = readings.content(origin)
-        return None if content is None else content.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
-    except UnicodeDecodeError:
-        return None
 
 
 def _disk(

@@ -20,7 +20,8 @@ from lamina.identify.facts import Facts
 from lamina.identify.fingerprint import distribution
 from lamina.identify.ignore import Ignore
 from lamina.identify.image import DOCKERIGNORE, Image, identify
-from lamina.identify.runnable import Runnable, check_runnable, lay_out_images
+from lamina.identify.image_layouts import lay_out_images
+from lamina.identify.runnable import Runnable, check_runnable
 from lamina.identify.tree import Files
 from lamina.identify.wildcard import is_wildcard
 from lamina.lint.survey import IdleRule, LintInput, Package

@@ -122,7 +122,8 @@ def _check_afresh(
     off: Collection[str],
     builder: str,
 ) -> Mapping[str, ImageCheck]:
-    from lamina.identify.runnable import check_runnable, lay_out_images
+    from lamina.identify.image_layouts import lay_out_images
+    from lamina.identify.runnable import check_runnable
     from lamina.preflight.check import check_images
 
     readings = Readings()

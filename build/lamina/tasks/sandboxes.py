@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 
+from lamina.errors import ConfigError
 from lamina.flow.session import Session
 from lamina.wiring import sandbox
+
+_PORTS = 1 << 16
 
 
 def _engine() -> str:
@@ -39,6 +42,10 @@ def engine_status(session: Session) -> int:
 
 def registry_up(session: Session, *, port: int) -> int:
     """Start the registry."""
+    if port not in range(_PORTS):
+        raise ConfigError.of(
+            f"{port} is not a port", where="--port", allowed=f"1 to {_PORTS - 1}, or 0 for any free one"
+        )
     running = sandbox().start_registry(session.runner, port=port, say=session.screen.say)
     session.screen.say(f"the local registry answers: --registry {running.address}")
     return 0

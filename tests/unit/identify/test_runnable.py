@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
 from lamina.decide.unrunnable import unrunnable
@@ -11,8 +13,8 @@ from lamina.identify.runnable import check_runnable, handler_file
 from ..conftest import RUNTIME, Repo
 
 
-def problems(repo: Repo) -> list[Problem]:
-    images = repo.images()
+def problems(repo: Repo, *, stable: Mapping[str, str] | None = None) -> list[Problem]:
+    images = repo.images(*(("app",) if stable else ()), stable=stable)
     found = check_runnable(images, images)
     return list(unrunnable({name: (images[name], found[name]) for name in found}))
 
@@ -330,6 +332,16 @@ def test_a_base_from_elsewhere_may_hold_anything(repo: Repo, base: str) -> None:
     repo.write("src/helper.py")
 
     assert likely(repo) == [f"{base} (dockerfiles/app/Dockerfile:1) contains it"]
+
+
+def test_in_static_mode_a_base_has_what_its_images_import(repo: Repo) -> None:
+    """It is built by other commands, from the same repository."""
+    repo.image("base-code", f"FROM {RUNTIME}", "COPY src/shared/ /var/task/shared/")
+    repo.image("app", "FROM base-code", "COPY src/main.py /var/task/", 'CMD ["main.handler"]')
+    repo.write("src/shared/__init__.py")
+    repo.write("src/main.py", "import shared\n\ndef handler(event, context): ...\n")
+
+    assert problems(repo, stable={"base-code": "sha256:1"}) == []
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ import pytest
 from lamina.decide.unrunnable import unrunnable
 from lamina.declare.machine import OF_THE_IMAGE
 from lamina.errors import ConfigError, Problem
-from lamina.identify.runnable import check_runnable, lay_out_images
+from lamina.identify.image_layouts import lay_out_images
+from lamina.identify.runnable import check_runnable
 from lamina.preflight.check import RULES, check_images
 from lamina.preflight.environment import SUPPORT_ENDS, SUPPORT_READ, SUPPORT_SOURCE
 from preflight_cases import CASES, Case

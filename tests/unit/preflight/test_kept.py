@@ -9,7 +9,8 @@ import pytest
 
 from lamina.errors import ConfigError
 from lamina.identify.facts import Facts
-from lamina.identify.runnable import check_runnable, lay_out_images
+from lamina.identify.image_layouts import lay_out_images
+from lamina.identify.runnable import check_runnable
 from lamina.masks import Mask
 from lamina.preflight.check import check_images
 from lamina.preflight.kept import ImageCheck, KeptChecks, check

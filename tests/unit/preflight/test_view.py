@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import hashlib
 
+from lamina.identify.image_layouts import lay_out_images
 from lamina.identify.readings import Readings
-from lamina.identify.runnable import lay_out_images
 from lamina.preflight.view import view_images
 from uv_workspace import write_workspace
 
