@@ -116,9 +116,17 @@ def task_runs(done: Rollout) -> Iterator[TaskRun]:
             status=each.status,
             started=started,
             finished=finished,
-            ref=Reference.parse(wanted.uri),
+            ref=_reference(wanted.uri),
             error=first_error(AwsError(problem)) if problem else None,
         )
+
+
+def _reference(uri: str) -> Reference | None:
+    """Return an image as Lambda names it; None if that is not a reference."""
+    try:
+        return Reference.parse(uri)
+    except ValueError:
+        return None
 
 
 def make_record(

@@ -48,6 +48,6 @@ class Seams:
     observe: Callable[[str, Outcome], None] = lambda *_: None
     """Gets the name and the outcome of each build that is kept."""
     did: Callable[[TaskRun], None] = lambda _: None
-    """Gets each push, deployment and smoke, once it has ended; also from threads."""
+    """Gets each push, deployment and smoke, once it has ended."""
     variables: Mapping[str, str] = field(default_factory=dict)
     """Variables for buildx beside those of the environment."""

@@ -162,9 +162,9 @@ def _carry_out(
         show_shift(session.screen, options)
     done = apply(found, options, say=session.screen.say, dry_run=dry_run)
     if not dry_run:
+        record_run(session, command, options, found, done)
         for each in task_runs(done):
             session.did(each)
-        record_run(session, command, options, found, done)
     line = summary((str(each.move.wanted.function), each.status) for each in done.results)
     session.screen.say(line)
     problems = done.all_problems
