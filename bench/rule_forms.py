@@ -72,10 +72,21 @@ members = [
 name = "app"
 version = "1"
 source = { editable = "." }
+dependencies = [
+    { name = "botocore" },
+]
 
 [package.dev-dependencies]
 dev = [
     { name = "pytest" },
+]
+
+[[package]]
+name = "botocore"
+version = "1.40.0"
+source = { registry = "https://index.invalid/simple" }
+wheels = [
+    { url = "https://index.invalid/botocore-1.40.0-py3-none-any.whl", hash = "sha256:00", size = 14000000 },
 ]
 
 [[package]]
@@ -141,7 +152,8 @@ _COPY_HANDLER = "COPY src/handler.py /var/task/"
 _CMD = 'CMD ["handler.handler"]'
 _HANDLER = 'CMD ["src.handler.handler"]'
 _FUNCTION = (_COPY_HANDLER, _CMD)
-_PLAIN = (_RUNTIME, _COPY_REQUIREMENTS, _INSTALL, *_FUNCTION)
+_SHOP = (_RUNTIME, _COPY_REQUIREMENTS, _INSTALL)
+_PLAIN = (*_SHOP, *_FUNCTION)
 _ON_SHOP = ("FROM base-shop:stable", *_FUNCTION)
 
 
@@ -177,16 +189,17 @@ def _synced(options: str) -> Lines:
     return (*_STAGE, _COPY_LOCK, _sync(f"--no-install-project {options}"), *_APP)
 
 
-def _exported(file: str, option: str = "") -> Lines:
+def _exported(file: str, option: str = "", mounts: str = "", without: Lines = ()) -> Lines:
     """Return an image whose packages come from an export of the lock, with an empty cache."""
+    left_out = "".join(f" --no-emit-package {each}" for each in without)
     command = (
-        f"uv export -q --frozen --no-dev --no-emit-project -o /tmp/{file} && "
+        f"uv export -q --frozen --no-dev --no-emit-project{left_out} -o /tmp/{file} && "
         f"uv pip install -q{option} --target /deps -r /tmp/{file}"
     )
     return (
         *_STAGE,
-        _COPY_LOCK,
-        _run(command),
+        *(() if mounts else (_COPY_LOCK,)),
+        _run(command, mounts),
         _RUNTIME,
         "COPY --link --from=build /deps /var/task",
         *_FUNCTION,
@@ -200,7 +213,13 @@ MEASURES: Mapping[str, Measure] = {
         _REQUIRED,
         ("FROM base-shop:stable", _COPY_REQUIREMENTS, _FORCED, *_FUNCTION),
         ("FROM base-shop:stable", _COPY_REQUIREMENTS, _INSTALL, *_FUNCTION),
-        base=(_RUNTIME, _COPY_REQUIREMENTS, _INSTALL),
+        base=_SHOP,
+    ),
+    "LAM103": _single(
+        _REQUIRED,
+        ("FROM base-shop:stable", _run("pip install -q pydantic==2.11.7", _CACHE), *_FUNCTION),
+        _ON_SHOP,
+        base=_SHOP,
     ),
     "LAM104": _single(
         "shop/__init__.py",
@@ -270,6 +289,20 @@ MEASURES: Mapping[str, Measure] = {
         bad={"bad": _synced("--no-dev")},
         good={"good": _synced("--no-dev --link-mode=copy")},
         locked=True,
+    ),
+    "LAM117": Measure(
+        edited="src/handler.py",
+        bad={"bad": _exported("requirements.txt", mounts=_MOUNTS)},
+        good={
+            "good": _exported("requirements.txt", mounts=_MOUNTS, without=("boto3", "botocore", "s3transfer"))
+        },
+        locked=True,
+    ),
+    "LAM119": _single(
+        _REQUIRED,
+        ("FROM base-shop:stable", _run("pip install -q pydantic==2.10.6", _CACHE), *_FUNCTION),
+        _ON_SHOP,
+        base=_SHOP,
     ),
     "LAM120": Measure(
         edited=_LOCKED,

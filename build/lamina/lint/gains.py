@@ -61,6 +61,10 @@ GAINS: Mapping[str, str] = {
         "none in seconds or bytes (17 s -> 16 s, 243 MB -> 243 MB, `python -m bench.rules LAM116`): uv "
         "copies either way, and warns without it"
     ),
+    "LAM117": (
+        "an image with boto3, pydantic and openai: 229 MB -> 200 MB, unpacked "
+        "(`python -m bench.rules LAM117`)"
+    ),
     "LAM120": (
         "boto3, pydantic and openai with an empty cache, the index near: 1.99 s -> 1.39 s "
         "(`python -m bench.rules LAM120`)"
