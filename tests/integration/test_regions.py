@@ -154,6 +154,9 @@ def test_its_image_is_copied_there_and_each_function_gets_that_of_its_region(tea
     assert wanted == {
         name: f"{host(region)}/{REPOSITORY}@{digest}" for name, region in (("near", HOME), (ARN, FAR))
     }
+    (copied,) = planned.copies
+    near, far = wanted.values()
+    assert copied.document == {"name": "app", "from": near, "to": far, "digest": digest}
     assert planned.placement
     bring(session, planned.placement, planned.copies, dry_run=True)
     assert not team.far.manifests

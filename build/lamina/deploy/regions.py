@@ -15,6 +15,7 @@ from lamina.aws.lambda_ import Functions
 from lamina.deploy.rules import DesiredFunction, FunctionUpdate
 from lamina.errors import Problem, RegistryError
 from lamina.flow.session import Session
+from lamina.json_data import JsonDocument
 from lamina.parallel import gather
 from lamina.refs import EcrHost, Reference
 from lamina.registries.copy import copy_image
@@ -35,6 +36,12 @@ class RegionalImage:
     source: Reference
     target: Reference
     tag: str
+
+    @property
+    def document(self) -> JsonDocument:
+        """The image for JSON, as `promote` has its own."""
+        digest = str(self.target.digest)
+        return {"name": self.image, "from": str(self.source), "to": str(self.target), "digest": digest}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

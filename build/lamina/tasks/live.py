@@ -178,7 +178,7 @@ def _carry_out(
     session.screen.finish(
         command,
         ok=error is None,
-        images=[*images],
+        images=[*images, *(each.document for each in found.copies)],
         functions=documents,
         dry_run=dry_run,
         run=options.run,

@@ -9,6 +9,7 @@ from typing import IO
 
 import pytest
 
+from lamina.codebuild.build import outside_images
 from lamina.declare.lockfile import LOCK_FILE, Lock, Pin
 from lamina.flow.lock import make_lock, read_pins
 from lamina.flow.pull_through import through_caches
@@ -165,6 +166,13 @@ def test_official_images_of_docker_hub_have_a_folder_of_their_own(shop: Shop, ec
         "python:3.13": f"{HOST}/docker-hub/library/python",
         "grafana/k6:1": f"{HOST}/docker-hub/grafana/k6",
     }
+
+
+def test_the_role_of_codebuild_may_pull_from_the_cache_too(shop: Shop) -> None:
+    found = {str(each) for each in outside_images(opened(shop))}
+
+    assert {RUNTIME, f"{HOST}/{CACHED}:3.13"} <= found
+    assert not [each for each in outside_images(opened(shop, registry=HOST)) if each.pull_host == HOST]
 
 
 def test_a_lock_is_what_the_cache_has(shop: Shop, ecr: Ecr, digest: str, repo: Repo) -> None:
