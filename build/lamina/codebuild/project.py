@@ -18,6 +18,7 @@ TAGS = "tags"
 _AWS_IMAGES = "aws/codebuild/"
 _MOST_SHOWN = 60
 _WAITS = (5, 480)  # minutes; AWS' limits for the wait for a machine
+_IMPORT = "ecr:BatchImportUpstreamImage"
 _PULL = ("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
 _USE_KEY = (
     *("kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey"),
@@ -153,12 +154,14 @@ def role_policy(
     architectures: Sequence[str],
     repositories: Iterable[str],
     outside: Iterable[Reference] = (),
+    caches: Iterable[str] = (),
 ) -> JsonTable:
     """Return the least policy for the role of builds.
 
     Args:
         repositories: those of the images and their caches.
         outside: further images that builds pull.
+        caches: prefixes of pull-through caches, of which ECR may still fetch layers.
     """
     bucket = f"arn:{account.partition}:s3:::{settings.bucket}"
     groups = [f"log-group:/aws/codebuild/{settings.project_of(each)}" for each in architectures]
@@ -174,6 +177,8 @@ def role_policy(
     ]
     if pulled := _pulled(account, outside):
         statements.append(_allow("Outside", list(_PULL), pulled))
+    if below := [account.repository(f"{each}/*") for each in caches]:
+        statements.append(_allow("PullThroughCaches", [_IMPORT], below))
     locations = settings.secrets.values()
     managed = [_secret_arn(account, each) for each in locations if not each.startswith(PARAMETER)]
     parameters = [_parameter_arn(account, each) for each in locations if each.startswith(PARAMETER)]
@@ -207,12 +212,17 @@ def caller_policy(
     account: CodeBuildAccount,
     architectures: Sequence[str],
     repositories: Iterable[str],
+    caches: Iterable[str] = (),
 ) -> JsonTable:
-    """Return the policy for users of codebuild.build, followed by the actions for codebuild.setup."""
+    """Return the policy for users of codebuild.build, followed by the actions for codebuild.setup.
+
+    caches: prefixes of pull-through caches, which the caller has ECR fill.
+    """
     bucket = f"arn:{account.partition}:s3:::{settings.bucket}"
     projects = _projects(settings, account, architectures)
     names = [settings.project_of(each) for each in architectures]
     logs = [account.arn("logs", f"log-group:/aws/codebuild/{name}:log-stream:*") for name in names]
+    below = [account.repository(f"{each}/*") for each in caches]
     repository_actions = sorted((*_PULL, *_PUSH, "ecr:DescribeRepositories"))
     return _policy(
         [
@@ -229,6 +239,11 @@ def caller_policy(
             # Write access, to retag images of the same content and to settle caches after the build.
             _allow(
                 "Images", repository_actions, [account.repository(name) for name in sorted({*repositories})]
+            ),
+            *(
+                [_allow("PullThroughCaches", sorted((*_PULL, _IMPORT, "ecr:CreateRepository")), below)]
+                if below
+                else []
             ),
             _allow(
                 "SetupProjects",

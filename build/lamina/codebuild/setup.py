@@ -113,10 +113,11 @@ def policies(session: Session, settings: CodeBuildSettings, codebuild: CodeBuild
         registry_account=session.project.ecr.account or caller.account,
         registry_region=session.project.ecr.region or codebuild.region,
     )
+    caches = [each.prefix for each in session.project.ecr.pull_through]
     return {
         "trust": trust_policy(settings, account, architectures),
-        "role": role_policy(settings, account, architectures, repositories, outside_images(session)),
-        "caller": caller_policy(settings, account, architectures, repositories),
+        "role": role_policy(settings, account, architectures, repositories, outside_images(session), caches),
+        "caller": caller_policy(settings, account, architectures, repositories, caches),
     }
 
 

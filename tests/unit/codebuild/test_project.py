@@ -202,3 +202,13 @@ def test_the_bucket_gets_a_key_and_tags_and_keeps_what_others_set() -> None:
     other = {default: {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": "KEY"}}  # of whom, is not known
     assert [each.before for each in bucket_changes(wanted, replace(done, encryption=other))] == ["KEY"]
     assert tuple(bucket_changes(BUCKET, as_it_is)) == ()
+
+
+def test_policies_let_ecr_fill_pull_through_caches() -> None:
+    role = role_policy(SAMPLE, ACCOUNT, BOTH, REPOSITORIES, caches=["ecr-public"])
+    caller = caller_policy(SAMPLE, ACCOUNT, BOTH, REPOSITORIES, ["ecr-public"])
+
+    for policy, actions in ((role, []), (caller, ["ecr:CreateRepository"])):
+        found = statement(policy, "PullThroughCaches")
+        assert found["Resource"] == [ACCOUNT.repository("ecr-public/*")]
+        assert {"ecr:BatchImportUpstreamImage", *actions} <= set(found["Action"])
