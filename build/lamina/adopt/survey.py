@@ -12,6 +12,7 @@ from lamina.adopt.cdk_helpers import Helper
 from lamina.adopt.cdk_typescript import helpers_of, read_cdk_typescript
 from lamina.adopt.compose import read_compose
 from lamina.adopt.declared import Asset, Declared, ImageFunction, Reading
+from lamina.adopt.pulumi_typescript import is_pulumi, read_pulumi_typescript
 from lamina.adopt.python_infra import read_python_infra
 from lamina.adopt.sam import read_sam
 from lamina.adopt.serverless import read_serverless
@@ -33,8 +34,13 @@ _SAM = re.compile(r"(?:.*[-_.])?(?:template|sam)(?:[-_.].*)?\.ya?ml")
 _SERVERLESS = re.compile(r"serverless(?:[-_.].*)?\.ya?ml")
 _COMPOSE = re.compile(r"(?:docker-)?compose(?:[-_.].*)?\.ya?ml")
 _TYPESCRIPT = re.compile(r".*(?<!\.d)\.tsx?")
+_JAVASCRIPT = re.compile(r".*\.[cm]?js")
+_COMPILED = frozenset({"dist", "build", "out"})
+"""Folders of JavaScript that is made from other files."""
 _IS_SAM = "AWS::Serverless"
 _TERRAFORM = (".tf", ".auto.tfvars", "terraform.tfvars")
+_LANGUAGES = {"go": "Go", "java": "Java", "cs": "C#", "kt": "Kotlin"}
+_RUNS_IMAGES = re.compile("DockerImage(?:Function|Code)")
 _MOST_BYTES = 1_000_000
 _MAKES_IMAGES = re.compile(
     "DockerImage|DockerBuild|from_image_asset|from(?:Image|AssetI)|pulumi_docker|docker_build|ContainerImage"
@@ -71,6 +77,7 @@ def survey(root: Path, planned: Collection[str] = ()) -> RepositorySurvey:
     declared = _without_copies([_existing(each, root) for reading in readings for each in reading.declared])
     assets = tuple(each for reading in readings for each in reading.assets)
     notes = [note for reading in readings for note in reading.notes]
+    notes += _other_languages(root, paths)
     named = {
         each.dockerfile
         for each in declared
@@ -164,17 +171,39 @@ def _helpers(root: Path, paths: Iterable[str]) -> Mapping[str, Helper]:
     """Return the functions of CDK programs that build what they are given, by name."""
     found: dict[str, Helper] = {}
     for path in paths:
-        text = _text(root / path) if _TYPESCRIPT.fullmatch(path.rpartition("/")[2]) else None
+        text = _text(root / path) if _is_script(root, path) else None
         if isinstance(text, str) and _MAKES_IMAGES.search(text):
             found |= helpers_of(text)
     return found
+
+
+def _is_script(root: Path, path: str) -> bool:
+    """Whether a file is a program in TypeScript, or in JavaScript that is not made from TypeScript."""
+    if _JAVASCRIPT.fullmatch(path):
+        return _COMPILED.isdisjoint(path.split("/")) and not (root / path).with_suffix(".ts").is_file()
+    return _TYPESCRIPT.fullmatch(path) is not None
+
+
+def _other_languages(root: Path, paths: Iterable[str]) -> Iterator[Problem]:
+    """Yield a note for each CDK program in a language that is not read."""
+    languages = {path: _LANGUAGES.get(path.rpartition(".")[2]) for path in paths}
+    if not any(path.rpartition("/")[2] == "cdk.json" for path in languages):
+        return
+    for path, language in languages.items():
+        text = _text(root / path) if language else None
+        if isinstance(text, str) and _RUNS_IMAGES.search(text):
+            yield Problem(
+                what=f"a CDK program in {language} is not read: functions and build arguments are not known",
+                where=path,
+                hint="add functions and args in [tool.lamina.images.<name>]",
+            )
 
 
 def _read(root: Path, path: str, helpers: Mapping[str, Helper]) -> Reading | None:
     """Return the images that a file declares; None if it is not about images."""
     name, file = path.rpartition("/")[2], root / path
     is_yaml = any(each.fullmatch(name) for each in (_SERVERLESS, _SAM, _COMPOSE))
-    is_typescript = _TYPESCRIPT.fullmatch(name) is not None
+    is_typescript = _is_script(root, path)
     if not (is_yaml or is_typescript or name.endswith(".py")):
         return None
     text = _text(file)
@@ -191,6 +220,8 @@ def _read(root: Path, path: str, helpers: Mapping[str, Helper]) -> Reading | Non
     if is_yaml:
         beside = _text(file.with_name("samconfig.toml"))
         return read_sam(text, path, beside if isinstance(beside, str) else "") if _IS_SAM in text else None
+    if is_typescript and is_pulumi(text):
+        return read_pulumi_typescript(text, path, root)
     if is_typescript:
         about = _MAKES_IMAGES.search(text) or any(f"{each}(" in text for each in helpers)
         return read_cdk_typescript(text, path, root, helpers) if about else None

@@ -285,3 +285,12 @@ def test_an_image_of_a_construct_is_the_one_of_the_functions_that_get_it(root: P
         ("cdk/job/Dockerfile", ("Work",), "linux/amd64", ()),
     ]
     assert [each.where for each in found.notes] == ["cdk/lib/stack.ts:11"]
+
+
+def test_javascript_is_read_unless_it_is_made_from_typescript(root: Path) -> None:
+    tree = Tree(root)
+    program = "const code = DockerImageCode.fromImageAsset(path.join(__dirname, '../lambdas/label'));\n"
+    for path in ("lib/stack.js", "lib/made.js", "lib/made.ts", "dist/stack.js"):
+        tree.write(f"cdk/{path}", program)
+
+    assert [each.where for each in survey(root).declared] == ["cdk/lib/made.ts:1", "cdk/lib/stack.js:1"]
