@@ -14,6 +14,11 @@ _HEAD = """# Rules
 
 What `lamina lint` finds, rule by rule; `lamina rule LAM106` prints the same. How to select rules, switch them
 off and fix what they find is in [lint.md](lint.md).
+
+*Measured* compares the bad and the good form of a rule, built again after the edit that it is about, on two
+busy cores: look at the ratio. Rules without it are about builds and functions that fail or are not what they
+seem, say in each finding how many bytes it is about, or could not be measured: LAM306 pulls from a public
+registry, and LAM402 is about builders other than BuildKit.
 """
 
 
