@@ -110,7 +110,12 @@ def package(session: nox.Session) -> None:
     # Without an e-mail address, and without a home page until there is one.
     session.run("pyroma", "--min=10", "--skip-tests=AuthorEmail,Url", "--file", str(source))
     inside = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("lamina/")}
-    files = [*PACKAGE.rglob("*.py"), *PACKAGE.glob("report/assets/*"), PACKAGE / "py.typed"]
+    files = [
+        *PACKAGE.rglob("*.py"),
+        *PACKAGE.glob("report/assets/*"),
+        *PACKAGE.glob("iam/*.json"),
+        PACKAGE / "py.typed",
+    ]
     files.append(PACKAGE / "lamina.schema.json")
     wanted = {str(file.relative_to("build")) for file in files}
     if inside != wanted:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from lamina.aws.templates import StackTemplate
-from lamina.codebuild.project import project_definition
+from lamina.codebuild.project import CodeBuildAccount, project_definition, role_policy, trust_policy
 from lamina.codebuild.templates import builds
 from lamina.declare.accounts import Ecr, PullThrough
 from lamina.declare.codebuild import CodeBuildSettings
 from lamina.ecr.desired import EcrCaller, wanted_resources
 from lamina.ecr.templates import repositories
+from lamina.iam.policies import DOCUMENTS, PolicyScope, policy
+from lamina.iam.templates import policies_template, role_of_builds
 
 ACCOUNT = "123456789012"
 KEY = f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/1a2b3c4d-0000-4000-8000-000000000000"
@@ -37,6 +39,24 @@ _BUILDS = CodeBuildSettings(
     tags=TAGS,
 )
 _PROJECTS = {_BUILDS.project_of(name): project_definition(_BUILDS, name) for name in ("amd64", "arm64")}
+_ACCOUNT = CodeBuildAccount(
+    partition="aws",
+    account=ACCOUNT,
+    region="eu-west-1",
+    registry_account=ACCOUNT,
+    registry_region="eu-west-1",
+)
+_SCOPE = PolicyScope(
+    partition="aws",
+    account=ACCOUNT,
+    region="eu-west-1",
+    registry_account=ACCOUNT,
+    registry_region="eu-west-1",
+    repositories=("team/*",),
+    caches=("ecr-public/*",),
+    key=KEY,
+    roles={"OnlyForTemplateRole": (f"arn:aws:iam::{ACCOUNT}:role/lamina-creates",)},
+)
 
 TEMPLATES: dict[str, StackTemplate] = {
     "repositories": repositories(
@@ -49,4 +69,14 @@ TEMPLATES: dict[str, StackTemplate] = {
         )
     ),
     "builds": builds(_BUILDS, _PROJECTS),
+    "policies": policies_template(
+        {name: policy(name, _SCOPE) for name in DOCUMENTS},
+        "dev",
+        role_of_builds(
+            str(_BUILDS.role),
+            trust_policy(_BUILDS, _ACCOUNT, ("amd64", "arm64")),
+            role_policy(_BUILDS, _ACCOUNT, ("amd64", "arm64"), ("team/app-dev",)),
+            dict(TAGS),
+        ),
+    ),
 }

@@ -47,6 +47,7 @@ WINGS: dict[str, tuple[str, ...]] = {
     "codebuild": (),
     "ecr": ("deploy",),
     "handoff": ("deploy",),
+    "iam": ("codebuild",),
     "lint": (),
     "size": (),
     "smoke": (),

@@ -13,6 +13,8 @@ import boto3
 import pytest
 
 from lamina.aws.changes import READING
+from lamina.iam.policies import DOCUMENTS as FILLED
+from lamina.iam.policies import document
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "build/lamina"
@@ -131,6 +133,20 @@ CHANGES = re.compile(
     r"^(Batch)?(Create|Delete|Put|Update|Set|Start|Stop|Publish|Invoke|Add|Remove|Tag|Untag|Register)"
 )
 """How the names of operations begin that change something."""
+
+
+def test_the_documents_are_those_that_the_command_fills() -> None:
+    assert {*FILLED} == {*OURS}
+    for name in FILLED:
+        text = (ROOT / f"docs/iam/{name}.json").read_text("utf-8")
+        assert text == document(name), f"run: cp docs/iam/{name}.json build/lamina/iam/"
+
+
+def test_the_caller_of_codebuild_may_make_every_call_of_builds_and_setup() -> None:
+    modules = ("aws/codebuild.py", "aws/source_bucket.py", "aws/kms.py")
+    asked = {action for module in modules for action in calls(PACKAGE / module)} - FREE
+
+    assert asked <= actions(ROOT / "docs/iam/codebuild-caller.json")
 
 
 def test_each_call_that_changes_something_is_recorded() -> None:

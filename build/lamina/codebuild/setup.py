@@ -98,13 +98,19 @@ def read_setup(session: Session) -> Setup:
         },
         definitions=definitions,
         existing=existing,
-        policies=policies(session, settings, codebuild),
+        policies=_policies(session, settings, codebuild),
     )
 
 
-def policies(session: Session, settings: CodeBuildSettings, codebuild: CodeBuild) -> Mapping[str, JsonTable]:
+def read_policies(session: Session) -> Mapping[str, JsonTable]:
+    """Return the policies for the caller's account; see `_policies`. Raises ConfigError, AwsError."""
+    settings, _ = desired(session)
+    return _policies(session, settings, CodeBuild(aws_clients(session)))
+
+
+def _policies(session: Session, settings: CodeBuildSettings, codebuild: CodeBuild) -> Mapping[str, JsonTable]:
     """Return the policies by name: who may assume the role of builds, what it may do, and its callers."""
-    architectures, repositories = architectures_of(session), _repositories(session)
+    architectures, repositories = architectures_of(session), repositories_of(session)
     caller = codebuild.caller()
     account = CodeBuildAccount(
         partition=caller.partition,
@@ -191,7 +197,7 @@ def architectures_of(session: Session) -> tuple[str, ...]:
     return tuple(name for name in ARCHITECTURES if name in platforms)
 
 
-def _repositories(session: Session) -> tuple[str, ...]:
+def repositories_of(session: Session) -> tuple[str, ...]:
     """Return the full names of the repositories of images and caches."""
     prefix = session.project.settings.registry.partition("/")[2].strip("/")
     policy = read_policy(session)

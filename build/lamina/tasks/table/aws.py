@@ -106,6 +106,20 @@ AWS: tuple[CliCommand, ...] = (
         ),
     ),
     CliCommand(
+        name="iam", runs="iam:iam", words="policy",
+        prints_json=lambda given: bool(given["json"]) and not given["format"],
+        only_result=lambda given: bool(given["format"]) or not given["json"],
+        help="Print the IAM policies that the commands need for this project; change nothing.",
+        flags=flags(
+            replace(repeated("policy", "only this one (may be given several times): setup, build, deploy, "
+                                       "gc, outputs, codebuild (the role of builds), codebuild-caller"),
+                    field="policies"),
+            "registry", "stack", replace(FLAGS["json"], goes_to="command", field="as_json"),
+            replace(FORMAT, help="print them for another tool: cloudformation, terraform (a .tf.json), or "
+                                 "cdk (a program in Python)"),
+        ),
+    ),
+    CliCommand(
         name="codebuild.setup", runs="codebuild:setup",
         prints_json=lambda given: bool(given["json"]) and not given["format"],
         only_result=lambda given: bool(given["format"]),

@@ -1,0 +1,1 @@
+"""The policies of IAM that Lamina's commands need."""
