@@ -98,14 +98,18 @@ def _scope(session: Session) -> PolicyScope:
     asked = CodeBuild(clients)
     caller, region = asked.caller(), asked.region
     prefix = project.settings.registry.partition("/")[2].strip("/")
+    functions = (each for spec in project.images.values() for each in spec.functions)
+    here = stack.region or region
     look_in = tuple(each.role for each in project.retention.look_in if each.role)
     return PolicyScope(
         partition=caller.partition,
         account=stack.account or _account(stack.role) or caller.account,
-        region=stack.region or region,
+        region=here,
         registry_account=ecr.account or _account(ecr.role) or caller.account,
         registry_region=region,
         repositories=(f"{prefix}/*",) if prefix else repositories_of(session),
+        regions=ecr.regions,
+        functions_in=tuple(sorted({each.region for each in functions if each.region} - {here})),
         caches=tuple(f"{each.prefix}/*" for each in ecr.pull_through),
         key=key_arn(clients, ecr.kms_key) if ecr.kms_key else None,
         roles={

@@ -1,6 +1,6 @@
 """The policies of commands: the documents beside this module, filled for an account.
 
-A document has REGION, ACCOUNT, PREFIX, KEY and ROLE where a project has names.
+A document has REGION, OTHER_REGION, ACCOUNT, PREFIX, KEY and ROLE where a project has names.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from lamina.json_data import Json, JsonTable, as_list, as_table
 DOCUMENTS = ("setup", "build", "deploy", "gc", "outputs")
 """In the order in which a team needs them."""
 _OF_CACHES = ("OnlyForPullThroughCaches", "OnlyForTheFirstPullThroughCache")
+_OF_REGIONS, _OTHER = "OnlyForRegions", "OTHER_REGION"
 _REPOSITORY, _KEY, _ROLE = "PREFIX*", "key/KEY", "role/ROLE"
 
 
@@ -27,6 +28,8 @@ class PolicyScope:
         account, region: Of the functions.
         registry_account, registry_region: Of the repositories.
         repositories: Their names, or patterns of names.
+        regions: Other regions that get the images.
+        functions_in: Other regions that have functions.
         caches: Patterns of the repositories of pull-through caches.
         key: The ARN of the key of repositories.
         roles: Statement -> ARNs of the roles it is about.
@@ -38,6 +41,8 @@ class PolicyScope:
     registry_account: str
     registry_region: str
     repositories: tuple[str, ...]
+    regions: tuple[str, ...] = ()
+    functions_in: tuple[str, ...] = ()
     caches: tuple[str, ...] = ()
     key: str | None = None
     roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -67,20 +72,31 @@ def _resources(statement: JsonTable, scope: PolicyScope) -> list[Json]:
     name, given = str(statement["Sid"]), statement["Resource"]
     if name in _OF_CACHES and not scope.caches:
         return []
-    if isinstance(given, list):  # of pull-through caches, whose names are examples
-        return [_repository(scope, each) for each in scope.caches]
-    resource = str(given)
+    if name == _OF_CACHES[0]:  # whose names are examples, and another registry's
+        return [_repository(scope, each) for each in scope.caches] if given != "*" else ["*"]
+    if name == _OF_REGIONS and not scope.regions:
+        return []
+    given = given if isinstance(given, list) else [given]
+    return [each for resource in given for each in _filled(name, str(resource), scope)]
+
+
+def _filled(name: str, resource: str, scope: PolicyScope) -> Iterator[Json]:
+    """Yield a resource of a statement with a project's names: none, one or several."""
     if resource.endswith(_REPOSITORY):
-        return [_repository(scope, each) for each in scope.repositories]
-    if resource.endswith(_KEY):
-        return [scope.key] if scope.key else []
-    if resource.endswith(_ROLE):
-        return [*scope.roles.get(name, ())]
-    account = scope.registry_account if ":iam:" in resource else scope.account
-    filled = resource.replace("REGION", scope.region).replace("ACCOUNT", account)
-    return [filled.replace("arn:aws:", f"arn:{scope.partition}:", 1)]
+        regions = scope.regions if _OTHER in resource else (scope.registry_region,)
+        yield from (_repository(scope, each, region) for region in regions for each in scope.repositories)
+    elif resource.endswith(_KEY):
+        yield from [scope.key] if scope.key else []
+    elif resource.endswith(_ROLE):
+        yield from scope.roles.get(name, ())
+    else:
+        account = scope.registry_account if ":iam:" in resource else scope.account
+        regions = (scope.region, *scope.functions_in) if ":lambda:" in resource else (scope.region,)
+        for region in regions if "REGION" in resource else regions[:1]:
+            found = resource.replace("REGION", region).replace("ACCOUNT", account)
+            yield found.replace("arn:aws:", f"arn:{scope.partition}:", 1)
 
 
-def _repository(scope: PolicyScope, name: str) -> str:
-    where = f"{scope.registry_region}:{scope.registry_account}"
+def _repository(scope: PolicyScope, name: str, region: str = "") -> str:
+    where = f"{region or scope.registry_region}:{scope.registry_account}"
     return f"arn:{scope.partition}:ecr:{where}:repository/{name}"

@@ -19,6 +19,8 @@ KEY = "arn:aws:kms:eu-central-1:222222222222:key/1"
 LOOK_IN = "arn:aws:iam::333333333333:role/gc"
 FULL = replace(
     HERE,
+    regions=("us-east-1",),
+    functions_in=("us-east-1",),
     caches=("hub/*",),
     key=KEY,
     roles={"OnlyForRolesInLookIn": (LOOK_IN,), "OnlyForTemplateRole": ("arn:aws:iam::222222222222:role/t",)},
@@ -59,9 +61,16 @@ def test_what_a_project_does_not_have_needs_no_permission() -> None:
         ("setup", "OnlyForTheFirstPullThroughCache"),
         ("build", "OnlyForPullThroughCaches"),
         ("build", "OnlyForTheFlagCreateWithKmsKey"),
+        ("deploy", "OnlyForRegions"),
         ("gc", "OnlyForRolesInLookIn"),
     }
     assert full["gc"]["OnlyForRolesInLookIn"]["Resource"] == LOOK_IN
+    assert full["deploy"]["OnlyForRegions"]["Resource"] == [
+        f"arn:aws:ecr:{region}:222222222222:repository/team/*" for region in ("eu-central-1", "us-east-1")
+    ]
+    assert full["deploy"]["Update"]["Resource"] == [
+        f"arn:aws:lambda:{region}:111111111111:function:*" for region in ("eu-west-1", "us-east-1")
+    ]
     assert full["setup"]["OnlyForKmsKey"]["Resource"] == KEY
     assert full["build"]["OnlyForPullThroughCaches"]["Resource"].endswith(":repository/hub/*")
     assert ":222222222222:" in full["setup"]["OnlyForTheFirstPullThroughCache"]["Resource"]

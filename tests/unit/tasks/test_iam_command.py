@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,7 +77,7 @@ def test_the_templates_make_what_is_printed(lamina: Command, capsys: Output) -> 
     (role,) = iam.list_roles()["Roles"]
     assert (role["Arn"], role["AssumeRolePolicyDocument"]) == (ROLE, documents["codebuild-trust"])
     inline = iam.get_role_policy(RoleName=role["RoleName"], PolicyName="lamina")
-    assert inline["PolicyDocument"] == documents["codebuild"]
+    assert ast.literal_eval(str(inline["PolicyDocument"])) == documents["codebuild"]
     assert iam.list_role_tags(RoleName=role["RoleName"])["Tags"] == [{"Key": "team", "Value": "data"}]
 
     of_terraform = {each["name"]: json.loads(each["policy"]) for each in terraform["aws_iam_policy"].values()}
