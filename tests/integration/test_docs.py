@@ -38,6 +38,7 @@ NOT_RUN = {
     r"invoke outputs .*--ssm\b.*": "an account of AWS; tests/unit/handoff runs them with one in memory",
     r"lamina bump .*": "asks the package index; tests/unit/bump runs it without",
     r"invoke check --ref .*": "an image of another stack",
+    r"lamina iam\b.*": "an account of AWS; test_iam_command.py runs it with one in memory",
     r"invoke (?:ecr\.setup|gc)\b.*": "an account of AWS; tests/integration/test_ecr.py runs them with one",
 }
 """A pattern of commands -> why this test does not run them."""
