@@ -22,6 +22,13 @@ from lamina.flow.session import Session
 from lamina.workspace.dockerfiles import ProposedDockerfile, WorkspaceProposal, propose_dockerfiles
 from lamina.workspace.members import read_workspace
 
+_NO_DOCKERFILE = "write dockerfiles/<image>/Dockerfile, or run this in the repository's folder"
+_NO_HANDLER = (
+    "write a Dockerfile, or a handler: a member of the uv workspace gets a Dockerfile by init if a module "
+    "beside its pyproject.toml, or in its package, has handler(event, context) or "
+    "lambda_handler(event, context)"
+)
+
 
 def missing_dockerfiles(session: Session) -> WorkspaceProposal:
     """Return Dockerfiles for the members of a uv workspace that have a handler and none yet."""
@@ -60,7 +67,7 @@ def adopt(session: Session, members: WorkspaceProposal) -> Adoption:
         raise SelectionError.of(
             "no Dockerfile found",
             where=str(session.root),
-            hint="write dockerfiles/<image>/Dockerfile, or run this in the repository's folder",
+            hint=_NO_HANDLER if read_workspace(session.root) else _NO_DOCKERFILE,
         )
     before = _read(session.root)
     if configured:

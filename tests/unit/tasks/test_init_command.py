@@ -116,7 +116,21 @@ def test_faults_that_a_plan_refuses_are_reported_and_the_proposal_stands(
 
 def test_a_folder_without_dockerfiles_is_3(repo: Repo, lamina: Command, capsys: Capture) -> None:
     assert lamina("init") == 3
-    assert "no Dockerfile found" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "no Dockerfile found" in err
+    assert "next: write dockerfiles/<image>/Dockerfile" in err
+
+
+def test_a_workspace_without_a_handler_is_told_what_a_handler_is(
+    repo: Repo, lamina: Command, capsys: Capture
+) -> None:
+    shutil.copytree(DATA / "uv-workspace", repo.root, dirs_exist_ok=True)
+
+    assert lamina("init") == 3
+
+    err = capsys.readouterr().err
+    assert "no Dockerfile found" in err
+    assert "has handler(event, context) or lambda_handler(event, context)" in err
 
 
 @pytest.mark.parametrize("name", ["pyproject.toml", "app.py", "serverless.yml", "template.yaml"])
