@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _WORTH = 0.01
 """Seconds: shorter steps of the critical path are left out."""
+_LEAST_MS = 0.5
+"""Imports that take less would be shown as 0 ms."""
 _STATUSES = ("failed", "built", "retagged", "cancelled", "skipped")
 _ASKED = ("cached", "ran", "failed")
 """The states of steps that BuildKit looked up."""
@@ -122,7 +124,9 @@ def _environment() -> Environment:
         "CHART": timeline.CHART,
         "GLYPHS": timeline.GLYPHS,
         "LABELS": timeline.LABELS,
+        "LEAST_MS": _LEAST_MS,
         "NONE": figures.NONE,
+        "ROOMY": timeline.ROOMY,
         "RUN_HEADINGS": RUN_HEADINGS,
         "SPARK": SPARK,
         "THIN": timeline.THIN,

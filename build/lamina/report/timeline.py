@@ -34,6 +34,8 @@ _LEAST_AROUND = 0.5
 """Percent: shorter steps around the instructions are left out."""
 _WIDE = 7
 """Percent: narrower phases have no space for a label."""
+ROOMY = 25
+"""Percent: narrower phases have no space for a label on a narrow screen."""
 _TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)
 _MOST_TICKS = 6
 _FLIP = 60

@@ -42,6 +42,12 @@ class Outline(HTMLParser):
         return [attributes for each, attributes in self.tags if each == name]
 
 
+def columns(page: str) -> list[list[str]]:
+    """The headings of each table."""
+    tables = page.split("<table ")[1:]
+    return [re.findall(r"<th scope=\"col\"[^>]*>([^<]*)<", each) for each in tables]
+
+
 def report(state: Path, run: str) -> RunReport:
     found, steps = read(state, run)
     return analyse(found, steps, {found: steps})
@@ -148,6 +154,12 @@ def test_a_run_of_nothing_has_a_page(tmp_path: Path) -> None:
     sections = [each["id"] for each in Outline(page).all("section")]
     assert sections == ["images", "history"]
     assert [each["href"] for each in Outline(page).all("a")] == ["#main", "#images", "#history"]
+    images, _ = columns(page)
+    assert images == ["image", "action", "why", "size", "saved", "digest"]
+    (tmp_path / "built").mkdir()
+    put_pair(tmp_path / "built", "ok")
+    built = columns(render(report(tmp_path / "built", COLD)))
+    assert ["image", "action", "why", "seconds", "size", "saved", "digest"] in built
 
 
 def test_images_have_trends_over_the_runs(tmp_path: Path) -> None:
@@ -185,12 +197,16 @@ def test_images_have_trends_over_the_runs(tmp_path: Path) -> None:
     summed = render_runs([analyse(run, steps, {run: steps}) for run, steps in found], inits, ["3 < 4"])
     assert next(each["id"] for each in Outline(summed).all("section")) == "totals"
     assert "3 &lt; 4" in summed
+    assert ["image", "size", "seconds of a build", "init"] in columns(page)
+    without = render_runs([analyse(run, steps, {run: steps}) for run, steps in found], ())
+    assert ["image", "size", "seconds of a build"] in columns(without)
 
 
 def test_the_init_of_functions_has_a_bar_for_each_slow_package(tmp_path: Path) -> None:
     put_pair(tmp_path, "fail", images=[image(A), image(B, parents=[A])])
     phases = {"imports": {"wall_ms": 812.4, "cpu_ms": 700.0}}
-    slowest = [{"name": "chromadb", "ms": 310.2, "modules": 85}, {"name": EVIL, "ms": 0.0, "modules": 1}]
+    slowest = [{"name": "chromadb", "ms": 310.2, "modules": 85}, {"name": EVIL, "ms": 1.0, "modules": 1}]
+    slowest.append({"name": "too-quick", "ms": 0.4, "modules": 1})
     init = {"phases": phases, "cpu_ms": 770.0, "memory_mb": 96, "slowest": slowest}
     for init_ms in (2534.0, 1034.0):
         keep_inits(tmp_path, {(A, "handler.handler"): {"tag": "sha-1", "init_ms": init_ms, "init": init}})
@@ -204,6 +220,7 @@ def test_the_init_of_functions_has_a_bar_for_each_slow_package(tmp_path: Path) -
     assert [(each.image, each.before) for each in inits] == [(A, 2534.0)]
     assert "1034 ms (-59 % since the run before), imports 812, CPU 770, 96 MB of memory" in outline.text
     assert "310 ms" in outline.text
+    assert "too-quick" not in outline.text
     assert "<script>alert('x')" not in page
     assert {"href": "#init"} in outline.all("a")
     assert report_document(analyse(found, steps, {}, inits))["inits"][0]["before_ms"] == 2534.0
@@ -212,3 +229,12 @@ def test_the_init_of_functions_has_a_bar_for_each_slow_package(tmp_path: Path) -
     out = io.StringIO()
     show(Screen(stream=out, env={"COLUMNS": "200"}), analyse(found, steps, {}, inits))
     assert re.search(r"handler\.handler +1034 +2534 +chromadb 310", out.getvalue())
+
+
+def test_a_short_phase_has_no_label_on_a_narrow_screen(tmp_path: Path) -> None:
+    put_edit(tmp_path)
+
+    page = render(report(tmp_path, EDITED))
+
+    labels = re.findall(r'<text x="[^"]*" y="\d+" dx="4"( class="tight")?>(\w+) ', page)
+    assert {name: bool(tight) for tight, name in labels} == {"plan": False, "build": True, "confirm": True}
