@@ -13,7 +13,7 @@ from lamina.adopt.declared import (
     Declared,
     Located,
     Reading,
-    first_inside,
+    folder_with,
     inside,
     open_keys,
     run_folders,
@@ -170,8 +170,8 @@ def _image(
     settings = _object(call, _SETTINGS if call.last in _HOLDERS else 1)
     written = settings.get("directory") if call.last in _HOLDERS else call.args[0]
     where = f"{path}:{call.line}"
-    context = _folder(path_of(written, path, constants), path, root)
     file = path_of(settings.get("file", "Dockerfile"), path, constants)
+    context = _folder(path_of(written, path, constants), file, path, root)
     dockerfile = inside(context, file) if context is not None and file is not None else None
     if dockerfile is None or not (root / dockerfile).is_file():
         return Problem(what="an image whose Dockerfile is not given by plain strings", where=where)
@@ -220,14 +220,14 @@ def _object(call: TsCall, index: int) -> dict[str, object]:
     return value if isinstance(value, dict) else {}
 
 
-def _folder(value: str | None, path: str, root: Path) -> str | None:
+def _folder(value: str | None, file: str | None, path: str, root: Path) -> str | None:
     """Return a folder of the repository.
 
     A string is relative to the folder in which CDK runs, one with a ``cdk.json`` or else any above the file;
     ``path.join(__dirname, …)`` to the program's file.
     """
     bases = ("",) if isinstance(value, Located) else run_folders(root, posixpath.dirname(path))
-    return None if value is None else first_inside(root, bases, value, folder=True)
+    return None if value is None else folder_with(root, bases, value, file)
 
 
 def _constant(value: object, known: dict[str, str]) -> str | None:

@@ -130,3 +130,11 @@ def first_inside(root: Path, folders: Iterable[str], path: str, *, folder: bool)
         if found is not None and ((root / found).is_dir() if folder else (root / found).is_file()):
             return found
     return None
+
+
+def folder_with(root: Path, folders: Iterable[str], path: str, file: str | None) -> str | None:
+    """Return the first of the folders' paths that is a folder with the file, else the first folder."""
+    each_alone = (first_inside(root, (each,), path, folder=True) for each in folders)
+    found = [each for each in each_alone if each is not None]
+    fitting = (each for each in found if file and (root / each / file).is_file())
+    return next(fitting, found[0] if found else None)

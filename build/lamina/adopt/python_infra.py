@@ -14,6 +14,7 @@ from lamina.adopt.declared import (
     Located,
     Reading,
     first_inside,
+    folder_with,
     inside,
     open_keys,
     run_folders,
@@ -166,7 +167,7 @@ def _context(written: object, file: object, path: str, root: Path) -> str | None
         from_root = isinstance(file, str) and "/" in file and (root / file).is_file()
         return "." if from_root and inside("", str(file)) else None
     bases = ("",) if isinstance(written, Located) else run_folders(root, posixpath.dirname(path))
-    return first_inside(root, bases, written, folder=True)
+    return folder_with(root, bases, written, file if isinstance(file, str) else None)
 
 
 def _says_platform(function: ast.Call, image: ast.Call) -> bool:

@@ -294,3 +294,13 @@ def test_javascript_is_read_unless_it_is_made_from_typescript(root: Path) -> Non
         tree.write(f"cdk/{path}", program)
 
     assert [each.where for each in survey(root).declared] == ["cdk/lib/made.ts:1", "cdk/lib/stack.js:1"]
+
+
+def test_of_folders_with_a_path_the_one_with_the_dockerfile_counts(root: Path) -> None:
+    (root / "cdk/cdk.json").unlink()
+    (root / "cdk/lib").mkdir()
+    program = "const code = DockerImageCode.fromImageAsset('.', { file: 'lambdas/label/Dockerfile' });\n"
+
+    (found,) = read_cdk_typescript(program, "cdk/lib/stack.ts", root).declared
+
+    assert (found.dockerfile, found.context) == ("cdk/lambdas/label/Dockerfile", "cdk")

@@ -110,3 +110,12 @@ def test_a_path_of_its_own_begins_where_the_app_runs(tree: Tree, app: str, folde
     (found,) = read(tree, f"code = DockerImageCode.from_image_asset({folder})\n")
 
     assert found.dockerfile == "services/labels/Dockerfile"
+
+
+def test_of_folders_with_a_path_the_one_with_the_dockerfile_counts(tree: Tree) -> None:
+    tree.write(PROGRAM)
+    given = 'os.path.abspath("./"), file="services/labels/Dockerfile"'
+
+    (found,) = read(tree, f"code = DockerImageCode.from_image_asset({given})\n")
+
+    assert (found.dockerfile, found.context) == ("services/labels/Dockerfile", ".")
