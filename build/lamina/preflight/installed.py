@@ -18,7 +18,7 @@ from lamina.declare.uv_lock import UnusualLockError, read_uv_lock
 from lamina.identify.fingerprint import NOT_USED, distribution
 from lamina.identify.providers import closure_of
 from lamina.patterns import regex
-from lamina.preflight.poetry import POETRY_LOCK, is_quiet_poetry, poetry_use
+from lamina.preflight.poetry import POETRY_LOCK, PoetryUse, is_quiet_poetry, poetry_use
 from lamina.preflight.view import ImageView, RunView, words_of
 from lamina.values import dataclass
 
@@ -105,16 +105,16 @@ class InstalledNames:
         return self.plain and all(each.as_it_is and not _builds(each) for each in self.locked)
 
 
-def installed(view: ImageView) -> InstalledNames | None:
-    """Return what the steps of an image and of its bases install; None if it is not known."""
-    found = _Steps()
+def read_steps(view: ImageView) -> Steps | None:
+    """Read the steps of an image and of its bases; None if one may install what is not known."""
+    found = Steps()
     try:
         for each in _lineage(view):
             for step in each.runs:
                 found.read(each, step)
-        return found.result()
-    except (UnknownError, UnprovedError, UnusualLockError, UnicodeDecodeError):
+    except (UnknownError, UnprovedError):
         return None
+    return found
 
 
 def _lineage(view: ImageView) -> Iterator[ImageView]:
@@ -139,12 +139,13 @@ def _builds(step: LockedStep) -> bool:
     return any(lock.is_package(name) for name, folder in local.items() if folder not in skipped)
 
 
-class _Steps:
+class Steps:
     """Reads the steps of an image in their order."""
 
     def __init__(self) -> None:
         self._names: set[str] = set()
         self._locked: list[LockedStep] = []
+        self._of_poetry: list[tuple[ImageView, str, PoetryUse]] = []
         self._others: dict[str, str] = {}
         self._plain = True
         self._exported: set[str] = set()
@@ -168,8 +169,22 @@ class _Steps:
             else:
                 self._other(view, step, command)
 
-    def result(self) -> InstalledNames:
-        """Return what was noted, with the files of requirements that the steps name."""
+    def installed(self) -> InstalledNames | None:
+        """Return what the steps install, from the locks and lists that they name; None if it is not known."""
+        try:
+            return self._installed()
+        except (UnknownError, UnusualLockError, UnicodeDecodeError):
+            return None
+
+    def _installed(self) -> InstalledNames:
+        for each in self._locked:
+            for line in _taken(each.view, each.origin, each.use):
+                self._plain = self._plain and " @ " not in line
+                self._names.add(distribution(line))
+        for view, lock, use in self._of_poetry:
+            taken, others = use.split((view.content(lock) or b"").decode("utf-8"))
+            self._names |= taken
+            self._others |= dict.fromkeys(others, view.shown(lock))
         for view, step, place, alone in self._listed:
             origin = step.sees.files.get(place)
             if origin is None and posixpath.basename(place) in self._exported:
@@ -255,9 +270,6 @@ class _Steps:
             self._export(command, (*_targets(words), *_outputs(words)))
         as_it_is = uses[0].frozen or "--locked" in words
         self._locked.append(LockedStep(view=view, origin=origin, use=uses[0], as_it_is=as_it_is))
-        for line in _taken(view, origin, uses[0]):
-            self._plain = self._plain and " @ " not in line
-            self._names.add(distribution(line))
 
     def _export(self, command: ShellCommand, files: Sequence[str]) -> None:
         """Note into which files, or into which pipe, a command lists requirements of a lock."""
@@ -273,9 +285,7 @@ class _Steps:
         origin = _lock(step, POETRY_LOCK)
         if words[0] == "export":
             self._export(command, (*_targets(words), *([use.output] if use.output else [])))
-        taken, others = use.split((view.content(origin) or b"").decode("utf-8"))
-        self._names |= taken
-        self._others |= dict.fromkeys(others, view.shown(origin))
+        self._of_poetry.append((view, origin, use))
         self._plain = False
 
 

@@ -14,7 +14,7 @@ from lamina.identify.providers import is_named, may_provide, providers
 from lamina.identify.reach import ReachedModule
 from lamina.patterns import regex
 from lamina.preflight.fault import Fault, Rule
-from lamina.preflight.installed import InstalledNames, installed
+from lamina.preflight.installed import InstalledNames, read_steps
 from lamina.preflight.source import CAME, GONE
 from lamina.preflight.view import ImageView
 from lamina.values import dataclass
@@ -55,8 +55,9 @@ def need_faults(view: ImageView) -> Iterator[Fault]:
     """Yield the first import of each module that the image certainly or probably lacks."""
     if view.parse is None or not view.reached or not _starts_plainly(view):
         return
-    needed = _outside(view)
-    found = installed(view) if needed else None
+    steps = read_steps(view)
+    needed = _outside(view) if steps else {}
+    found = steps.installed() if steps and needed else None
     if found is None:
         return
     lacking = {top: places for top, places in needed.items() if not may_provide(top, found.names)}
@@ -92,11 +93,13 @@ def _outside(view: ImageView) -> Mapping[str, list[str]]:
     """Return the modules that reached ones may import from distributions: name -> the importing places."""
     known = _STANDARD | _WITH_PYTHON | view.lost | (_ON_RUNTIME if view.base.on_runtime else frozenset())
     known |= {part.removesuffix(".py") for place in view.reached for part in place.split("/")}
+    names = frozenset[str]().union(*(each.imports for each in view.reached.values()))
+    tops = {name: name.partition(".")[0] for name in names}
+    outside = {name: top for name, top in tops.items() if top not in known and top[:1] not in {"", "_"}}
     found: dict[str, list[str]] = {}
-    for place, each in view.reached.items():
-        for top in {name.partition(".")[0] for name in each.imports} - known:
-            if top and not top.startswith("_"):
-                found.setdefault(top, []).append(place)
+    for place, each in view.reached.items() if outside else ():
+        for top in {outside[name] for name in each.imports if name in outside}:
+            found.setdefault(top, []).append(place)
     return found
 
 
