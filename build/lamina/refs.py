@@ -94,6 +94,19 @@ class Reference:
         return f"{self.host}/{self.repository}" if self.host else self.repository
 
     @property
+    def familiar(self) -> str:
+        """The reference as docker shows it: without Docker Hub's host, its ``library/`` and a tag ``latest``.
+
+        https://github.com/distribution/reference: FamiliarString.
+        """
+        hub = self.host in {None, _DEFAULT_HOST, f"index.{_DEFAULT_HOST}"}
+        official = self.repository.removeprefix("library/")
+        repository = official if hub and "/" not in official else self.repository
+        return str(replace(self, host=None if hub else self.host, repository=repository)).removesuffix(
+            ":latest"
+        )
+
+    @property
     def loopback(self) -> bool:
         """Whether the host is this machine; docker uses plain HTTP for it."""
         if self.host is None:

@@ -17,6 +17,7 @@ from projects import ROOT, Done, Repo
 
 pytestmark = pytest.mark.engine
 
+HUB_SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:ecr-pullthroughcache/hub-AbCdEf"
 ELSEWHERE = "arn:aws:secretsmanager:us-east-1:123456789012:secret:ecr-pullthroughcache/x"
 WRITES = ("Put", "Create", "Set", "Delete", "Update", "Batch")
 FREE = {"sts:GetCallerIdentity"}
@@ -203,22 +204,21 @@ def test_repositories_get_a_key_and_tags_and_keep_those_of_others(
 def test_rules_of_pull_through_caches_are_made_and_never_taken_from_another_registry(
     ecr: Repo, front: AwsFront, images: EcrDouble
 ) -> None:
-    secret = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:ecr-pullthroughcache/hub-AbCdEf"
-    hub = f'{{ registry = "docker.io", secret = "{secret}" }}'
+    hub = f'{{ registry = "docker.io", secret = "{HUB_SECRET}" }}'
     ecr.write("pyproject.toml", f'[tool.lamina.ecr]\npull-through = ["public.ecr.aws", {hub}]\n')
     names = {"pull-through cache ecr-public", "pull-through cache docker-hub"}
 
     made = ecr.ok("ecr.setup", "--json")
     assert {each["resource"] for each in made.json["changes"]} > names
     assert images.caches["ecr-public"]["upstreamRegistryUrl"] == "public.ecr.aws"
-    assert images.caches["docker-hub"]["credentialArn"] == secret
+    assert images.caches["docker-hub"]["credentialArn"] == HUB_SECRET
     assert ecr.ok("ecr.setup", "--json").json["changes"] == []
     assert_allowed(front, "setup")
 
-    images.caches["docker-hub"]["credentialArn"] = secret.replace("hub", "old")
+    images.caches["docker-hub"]["credentialArn"] = HUB_SECRET.replace("hub", "old")
     again = ecr.ok("ecr.setup", "--json")
     assert aspects(again) == {("pull-through cache docker-hub", "cache of")}
-    assert images.caches["docker-hub"]["credentialArn"] == secret
+    assert images.caches["docker-hub"]["credentialArn"] == HUB_SECRET
 
     images.caches["ecr-public"]["upstreamRegistryUrl"] = "quay.io"
     front.calls.clear()
@@ -293,31 +293,38 @@ def test_throttling_and_a_half_done_setup_are_made_good_by_another_run(ecr: Repo
     assert ecr.ok("ecr.setup", "--json").json["changes"] == []
 
 
+@pytest.mark.parametrize(
+    ("host", "rule"),
+    [
+        ("quay.io", '"quay.io"'),
+        ("docker.io", f'{{ registry = "docker.io", prefix = "quay", secret = "{HUB_SECRET}" }}'),
+    ],
+)
 def test_an_image_is_built_on_what_the_cache_has_and_its_identity_does_not_change(
-    ecr: Repo, served: Served
+    ecr: Repo, served: Served, host: str, rule: str
 ) -> None:
-    """Nothing but the cache has these bases: quay.io is not asked."""
+    """Nothing but the cache has these bases: the other registry is not asked."""
     stack = stack_of(ecr)
     digests = {}
     for name in ("one", "two"):
         ecr.write(f"dockerfiles/{name}/Dockerfile", f"FROM scratch\nCOPY src/{name}.txt /{name}\n")
         ecr.write(f"src/{name}.txt", f"{name} of {stack}\n")
-        env = {"LAMINA_REPOSITORY": "quay/{image}-{stack}"}
+        env = {"LAMINA_REPOSITORY": "quay/our/{image}-{stack}"}
         pushed = ecr.ok("build-all", "--push", "--create", "--image", name, "--json", env=env)
-        digests[name] = served.digest(f"quay/{name}-{stack}", pushed.images("tag")[name])
-    name = f"quay.io/one-{stack}:1"
+        digests[name] = served.digest(f"quay/our/{name}-{stack}", pushed.images("tag")[name])
+    name = f"{host}/our/one-{stack}:1"
     ecr.write("lamina.lock", f'schema = 1\n\n[[image]]\nname = "{name}"\ndigest = "{digests["one"]}"\n')
     ecr.write(
         "dockerfiles/on-cache/Dockerfile",
-        f"FROM {name}\nCOPY --from=quay.io/two-{stack}@{digests['two']} /two /two\nCOPY src/one.txt /own\n",
+        f"FROM {name}\nCOPY --from={host}/our/two-{stack}@{digests['two']} /two /\nCOPY src/one.txt /own\n",
     )
     without = ecr.ok("plan", "--image", "on-cache", "--json").images("fingerprint")
-    ecr.write("pyproject.toml", '[tool.lamina.ecr]\npull-through = ["quay.io"]\n')
+    ecr.write("pyproject.toml", f"[tool.lamina.ecr]\npull-through = [{rule}]\n")
 
     built = ecr.ok("build-all", "--push", "--create", "--image", "on-cache", "--json")
 
     assert built.images("fingerprint") == without
-    assert "quay.io itself" not in built.told
+    assert f"{host} itself" not in built.told
     manifest, _, _ = served.manifest(built.images("ref")["on-cache"])
     assert len(manifest["layers"]) == 3
 

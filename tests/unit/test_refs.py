@@ -122,3 +122,24 @@ def test_hosts_of_ecr_are_known_in_every_form(host: str, region: str, fips: bool
 )
 def test_other_hosts_are_not_ecr(text: str) -> None:
     assert EcrHost.of(Reference.parse(text)) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "familiar"),
+    [
+        ("python", "python"),
+        ("python:latest", "python"),
+        ("python:3.13", "python:3.13"),
+        ("docker.io/library/python:3.13", "python:3.13"),
+        ("index.docker.io/library/python:3.13", "python:3.13"),
+        ("docker.io/python:latest", "python"),
+        ("library/python", "python"),
+        ("library/deep/python:1", "library/deep/python:1"),
+        ("docker.io/org/tool:1", "org/tool:1"),
+        ("public.ecr.aws/lambda/python:latest", "public.ecr.aws/lambda/python"),
+        ("quay.io/library/tool:1", "quay.io/library/tool:1"),
+        (f"docker.io/library/python:3@sha256:{'a' * 64}", f"python:3@sha256:{'a' * 64}"),
+    ],
+)
+def test_the_name_that_docker_shows(text: str, familiar: str) -> None:
+    assert Reference.parse(text).familiar == familiar

@@ -243,8 +243,8 @@ def _bases(request: BuildRequest, image: Image, inside: set[str]) -> dict[str, s
 
 
 def _context_name(name: str) -> str:
-    """Return the key under which the Dockerfile frontend looks up a FROM: without ``:latest``."""
-    return name.removesuffix(":latest")
+    """Return the key under which the Dockerfile frontend looks up a FROM."""
+    return Reference.parse(name).familiar
 
 
 def _output(request: BuildRequest, image: Image) -> str:

@@ -149,12 +149,13 @@ def test_only_declared_arguments_used_secrets_and_contexts_that_are_read_are_pas
 
 
 def test_images_go_by_the_name_under_which_the_frontend_looks(repo: Repo) -> None:
-    repo.image("app", "FROM busybox:latest", "COPY --from=busybox:1 / /")
-    pinned = {"busybox:latest": f"busybox@{DIGEST}", "busybox:1": f"busybox@{DIGEST}"}
+    names = ("busybox:latest", "busybox:1", "docker.io/library/python:3", "docker.io/org/tool:1")
+    repo.image("app", f"FROM {names[0]}", *(f"COPY --from={each} / /" for each in names[1:]))
+    pinned = dict.fromkeys(names, f"busybox@{DIGEST}")
 
     (target,) = targets(order(repo, "app", externals={"app": pinned})).values()
 
-    assert set(target["contexts"]) == {"busybox", "busybox:1"}
+    assert set(target["contexts"]) == {"busybox", "busybox:1", "python:3", "org/tool:1"}
 
 
 def test_a_configured_target_is_passed(repo: Repo) -> None:
