@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import sys
 import time
 from collections.abc import Callable
@@ -53,12 +54,22 @@ def watch_saves(runner: Runner, command: Command, tree: Tree, budget: TimeBudget
 
 
 class WatchedSaves:
-    """Saves the handler whenever the watch is at rest, and times its answers. clock: in seconds."""
+    """Saves the handler whenever the watch is at rest, and times its answers.
 
-    def __init__(self, tree: Tree, budget: TimeBudget, clock: Callable[[], float] = time.monotonic) -> None:
+    clock: in seconds. run: makes its saves others than those of any run before, which are built already.
+    """
+
+    def __init__(
+        self,
+        tree: Tree,
+        budget: TimeBudget,
+        clock: Callable[[], float] = time.monotonic,
+        run: str | None = None,
+    ) -> None:
         self._tree = tree
         self._budget = budget
         self._clock = clock
+        self._run = run or secrets.token_hex(4)
         self._count = 0
         self._since = clock()
         self._at_rest = self._answered = self._built = False
@@ -70,7 +81,7 @@ class WatchedSaves:
             raise BuildError.of(f"the watch failed: {line.removeprefix(_FAILED)}")
         if not self._count:
             self._at_rest |= _READY in line
-        elif _ANSWERED in line and _mark(self._count) in line and not self._answered:
+        elif _ANSWERED in line and self._mark in line and not self._answered:
             self._answered = True
             if self._count > 1:
                 seconds = self._clock() - self._since
@@ -91,12 +102,12 @@ class WatchedSaves:
                 raise _Enough
             self._count += 1
             self._at_rest = self._answered = self._built = False
-            self._tree.replace(_HANDLER, _TOLD, f'"table": "{_mark(self._count)}"')
+            self._tree.replace(_HANDLER, _TOLD, f'"table": "{self._mark}"')
             self._since = self._clock()
         elif waited > _LONGEST:
             what = "the answer to a save" if self._count else "the start of the watch"
             raise BuildError.of(f"{what} took more than {_LONGEST:.0f} s")
 
-
-def _mark(count: int) -> str:
-    return f"save-{count}-"
+    @property
+    def _mark(self) -> str:
+        return f"{self._run}-{self._count}-"

@@ -59,7 +59,7 @@ def tree(tmp_path: Path) -> Tree:
 
 
 def saves(tree: Tree, watch: Watch, times: int = 2) -> WatchedSaves:
-    return WatchedSaves(tree, TimeBudget(times=times, seconds=20.0), lambda: watch.now)
+    return WatchedSaves(tree, TimeBudget(times=times, seconds=20.0), lambda: watch.now, "save")
 
 
 def test_saves_are_timed_until_their_answer_and_the_first_one_is_not(tree: Tree) -> None:
