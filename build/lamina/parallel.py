@@ -95,7 +95,7 @@ def both(first: Callable[[], _Value], second: Callable[[], _Other]) -> tuple[_Va
     return one[0], other[0]
 
 
-def insist(work: Callable[[], object], *, at_ctrl_c: Callable[[], None]) -> bool:
+def insist(work: Callable[[], object], *, at_ctrl_c: Callable[[], None], pressed: bool = False) -> bool:
     """Do work that the first Ctrl-C does not end, in a thread; the second one leaves it behind.
 
     Return whether Ctrl-C came. Raises the work's error.
@@ -103,6 +103,7 @@ def insist(work: Callable[[], object], *, at_ctrl_c: Callable[[], None]) -> bool
     Args:
         work: what is done.
         at_ctrl_c: called after the first one.
+        pressed: whether the first one came before.
     """
     from threading import Event, Thread
 
@@ -119,7 +120,7 @@ def insist(work: Callable[[], object], *, at_ctrl_c: Callable[[], None]) -> bool
         finally:
             ended.set()
 
-    interrupted = begun = False
+    interrupted, begun = pressed, False
     while not ended.is_set():
         try:
             if not begun:

@@ -534,6 +534,7 @@ def test_ctrl_c_puts_back_what_was_updated_if_all_or_nothing_was_asked(account: 
     assert done.interrupted
     assert set(statuses(done)) <= {"returned", "stopped"}
     assert "returned" in statuses(done)
+    assert "functions are being put back (Ctrl-C again: leave them as they are)" in account.said
     assert {account.lambdas.runs(name) for name in names} == {OLD}
 
 
@@ -721,6 +722,24 @@ def test_the_record_is_there_before_aws_says_who_the_caller_is(account: Account,
 
     assert seen == [None]
     assert kept() == ["arn:aws:iam::123456789012:user/x"]
+
+
+def test_a_stopped_deployment_does_not_wait_for_the_name_of_the_caller(
+    account: Account, session: Session
+) -> None:
+    plan = account.plan("one")
+    options = DeployOptions(run=FIRST)
+    released = threading.Event()
+
+    def who(_: Session) -> str:
+        released.wait()
+        return "never said"
+
+    record_run(session, "deploy", options, plan, replace(apply(plan, options), interrupted=True), who=who)
+
+    state, stack = session.project.state, session.project.stack.name
+    assert [each.caller for each in read_records(state, stack, None)] == [None]
+    released.set()
 
 
 def test_a_record_that_cannot_be_written_is_a_note(account: Account, session: Session) -> None:

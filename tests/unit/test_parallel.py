@@ -164,6 +164,19 @@ def test_the_second_ctrl_c_leaves_work_that_is_insisted_on() -> None:
     release.set()
 
 
+@pytest.mark.usefixtures("at_ctrl_c")
+def test_the_first_ctrl_c_may_have_come_before() -> None:
+    release, warned = threading.Event(), threading.Event()
+
+    def work() -> None:
+        warned.wait()
+        press()
+        release.wait()
+
+    assert insist(work, at_ctrl_c=warned.set, pressed=True)
+    release.set()
+
+
 def test_work_that_is_insisted_on_raises_its_error() -> None:
     def work() -> NoReturn:
         raise LookupError

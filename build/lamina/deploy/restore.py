@@ -31,7 +31,12 @@ class Restored:
 
 
 def restore(
-    deployment: Deployment, moves: Sequence[FunctionUpdate], timeout: float, say: Callable[[str], None]
+    deployment: Deployment,
+    moves: Sequence[FunctionUpdate],
+    timeout: float,
+    say: Callable[[str], None],
+    *,
+    pressed: bool = False,
 ) -> Restored:
     """Give functions what they ran before the deployment, where it changed them.
 
@@ -43,6 +48,7 @@ def restore(
         moves: those of its updates that were begun.
         timeout: seconds one function may take.
         say: prints a line.
+        pressed: whether Ctrl-C ended the deployment: then it was the first one.
     """
     done: dict[str, tuple[bool, Problem | None]] = {}
 
@@ -59,7 +65,7 @@ def restore(
 
     warning = "functions are being put back (Ctrl-C again: leave them as they are)"
     work = partial(gather, bring, moves, threads=CONNECTIONS)
-    interrupted = insist(work, at_ctrl_c=lambda: say(warning))
+    interrupted = insist(work, at_ctrl_c=lambda: say(warning), pressed=pressed)
     names = [str(move.wanted.function) for move in moves]
     known = dict(done)
     unknown = Problem(what="its return was not waited for", where="AWS Lambda")

@@ -58,7 +58,8 @@ def apply(
             with suppress(OSError):  # see `_Updates._tell`
                 say(line)
 
-        return _returned(made, restore(deployment, begun, options.timeout, tell))
+        back = restore(deployment, begun, options.timeout, tell, pressed=made.interrupted)
+        return _returned(made, back)
     return made
 
 

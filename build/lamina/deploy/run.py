@@ -17,7 +17,11 @@ from lamina.errors import AwsError, ConfigError, Problem
 from lamina.execute.revision import read_revision
 from lamina.execute.task_run import TaskRun, first_error
 from lamina.flow.session import Session
+from lamina.parallel import within
 from lamina.refs import Reference
+
+_PATIENCE, _LONGEST = 1.0, 30.0
+"""Seconds that AWS gets to say who the caller is: after Ctrl-C, and else."""
 
 
 def options_of_run(session: Session, given: DeployOptions, *, of_worktree: bool) -> DeployOptions:
@@ -93,10 +97,12 @@ def record_run(
     made = make_record(command, stack, options, deployment, done)
     if made is None:
         return
+    callers: list[str | None] = []
     try:
         keep_record(state, made)
-        if caller := who(session):
-            keep_record(state, replace(made, caller=caller))
+        within(_PATIENCE if done.interrupted else _LONGEST, lambda: callers.append(who(session)))
+        if callers and callers[0]:
+            keep_record(state, replace(made, caller=callers[0]))
     except OSError as error:
         session.screen.notes(
             [Problem(what=f"the record of {made.run} is not written: {error}", where=str(state))]
