@@ -13,6 +13,8 @@ _Item = TypeVar("_Item")
 _Value = TypeVar("_Value")
 _Other = TypeVar("_Other")
 _GRACE = 1.0  # seconds that calls get to end after Ctrl-C
+_TICK = 0.5
+"""Seconds of a wait. A signal that comes right before a wait is handled only when that ends."""
 
 
 def gather(work: Callable[[_Item], _Value], items: Iterable[_Item], *, threads: int) -> list[_Value]:
@@ -64,7 +66,8 @@ class _Calls(Generic[_Item, _Value]):
                 Thread(target=self._take, args=(ended,), name=f"gather_{number}", daemon=True).start()
                 ends.append(ended)
             for each in ends:
-                each.wait()
+                while not each.wait(_TICK):
+                    pass
         except BaseException:  # Ctrl-C, or the system has no room for a further thread
             self._stopped = True
             until = monotonic() + _GRACE
@@ -129,7 +132,8 @@ def insist(work: Callable[[], object], *, at_ctrl_c: Callable[[], None], pressed
                     begun = True
             if interrupted:
                 at_ctrl_c()
-            ended.wait()
+            while not ended.wait(_TICK):
+                pass
         except KeyboardInterrupt:
             if interrupted:
                 break
