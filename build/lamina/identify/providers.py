@@ -1,7 +1,7 @@
 """Which distributions provide well-known modules: https://packaging.python.org/en/latest/discussions/distribution-package-vs-import-package/
 
-Compared with the tables of pipreqs and of pants. A table that lacks a distribution costs a finding or a
-warning, never an error: see `may_provide`.
+Written by hand: a table that lacks a distribution costs a finding or a warning, never an error, see
+`may_provide`.
 """
 
 from __future__ import annotations

@@ -259,7 +259,6 @@ class Steps:
     def _uv(self, view: ImageView, step: RunView, command: ShellCommand, words: Sequence[str]) -> None:
         stage = view.stages[step.stage].stage
         known = {**dict(stage.args), **{name: each.value for name, each in step.variables.items()}}
-        known.pop("UV_NO_INSTALLER_METADATA", None)  # takes nothing else from a lock
         uses = [*lock_uses([command], known)]
         if not uses:
             if words and words[0] not in _QUIET_UV:

@@ -153,6 +153,23 @@ def test_steps_that_provably_install_a_member(workspace: Repo, options: str) -> 
 
 
 @pytest.mark.parametrize(
+    "variables",
+    [
+        "UV_COMPILE_BYTECODE=1 UV_NO_INSTALLER_METADATA=1 UV_LINK_MODE=copy",
+        "UV_NO_MANAGED_PYTHON=1 UV_PYTHON_CACHE_DIR=/c UV_COMPILE_BYTECODE_TIMEOUT=90",
+        "UV_HTTP_CONNECT_TIMEOUT=5 UV_LOCK_TIMEOUT=60 UV_INSECURE_HOST=index.invalid",
+    ],
+)
+def test_variables_that_say_where_and_how_uv_installs_change_nothing_of_what(
+    workspace: Repo, variables: str
+) -> None:
+    """The first line is in uv's own guide to AWS Lambda."""
+    workspace.edit("dockerfiles/ingest/Dockerfile", "RUN pip", f"ENV {variables}\nRUN pip")
+
+    assert "ingest" not in moved(workspace, "httpx-0", "httpx_0")
+
+
+@pytest.mark.parametrize(
     "command",
     [
         "uv sync --package ingest",
