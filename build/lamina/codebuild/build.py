@@ -56,12 +56,12 @@ def aws_clients(session: Session) -> Clients:
     return session.aws(Access(region=region))
 
 
-def lacking_registry(session: Session) -> Iterator[Problem]:
-    """Yield a problem unless the registry is ECR."""
+def lacking_registry(session: Session, reason: str = "builds on CodeBuild push to ECR") -> Iterator[Problem]:
+    """Yield a problem unless the registry is ECR. reason: why it has to be."""
     if not session.on_ecr:
         registry = session.project.settings.sourced("registry")
         yield Problem(
-            what=f"builds on CodeBuild push to ECR, and the registry is {registry.value!r}",
+            what=f"{reason}, and the registry is {registry.value!r}",
             where=registry.source,
             allowed="ecr, or ecr/prefix",
             hint='add --registry ecr, or registry = "ecr" to [tool.lamina]',

@@ -31,8 +31,9 @@ class PolicyScope:
         regions: Other regions that get the images.
         functions_in: Other regions that have functions.
         caches: Patterns of the repositories of pull-through caches.
-        key: The ARN of the key of repositories.
+        key: The ARN of the key of repositories. keys_there: those in the other regions that get the images.
         roles: Statement -> ARNs of the roles it is about.
+        unused: Further statements about what the project does not have.
     """
 
     partition: str
@@ -45,6 +46,8 @@ class PolicyScope:
     functions_in: tuple[str, ...] = ()
     caches: tuple[str, ...] = ()
     key: str | None = None
+    keys_there: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
     roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
@@ -70,7 +73,7 @@ def _statements(statements: Json, scope: PolicyScope) -> Iterator[JsonTable]:
 
 def _resources(statement: JsonTable, scope: PolicyScope) -> list[Json]:
     name, given = str(statement["Sid"]), statement["Resource"]
-    if name in _OF_CACHES and not scope.caches:
+    if name in scope.unused or (name in _OF_CACHES and not scope.caches):
         return []
     if name == _OF_CACHES[0]:  # whose names are examples, and another registry's
         return [_repository(scope, each) for each in scope.caches] if given != "*" else ["*"]
@@ -86,7 +89,8 @@ def _filled(name: str, resource: str, scope: PolicyScope) -> Iterator[Json]:
         regions = scope.regions if _OTHER in resource else (scope.registry_region,)
         yield from (_repository(scope, each, region) for region in regions for each in scope.repositories)
     elif resource.endswith(_KEY):
-        yield from [scope.key] if scope.key else []
+        key = (scope.key,) if scope.key else ()
+        yield from scope.keys_there if _OTHER in resource else key
     elif resource.endswith(_ROLE):
         yield from scope.roles.get(name, ())
     else:

@@ -16,6 +16,7 @@ HERE = PolicyScope(
     repositories=("team/*",),
 )
 KEY = "arn:aws:kms:eu-central-1:222222222222:key/1"
+KEY_THERE = "arn:aws:kms:us-east-1:222222222222:key/2"
 LOOK_IN = "arn:aws:iam::333333333333:role/gc"
 FULL = replace(
     HERE,
@@ -23,7 +24,13 @@ FULL = replace(
     functions_in=("us-east-1",),
     caches=("hub/*",),
     key=KEY,
-    roles={"OnlyForRolesInLookIn": (LOOK_IN,), "OnlyForTemplateRole": ("arn:aws:iam::222222222222:role/t",)},
+    keys_there=(KEY_THERE,),
+    roles={
+        "OnlyForRolesInLookIn": (LOOK_IN,),
+        "OnlyForTemplateRole": ("arn:aws:iam::222222222222:role/t",),
+        "OnlyForTheRoleOfTheRegistry": ("arn:aws:iam::222222222222:role/images",),
+        "OnlyForTheRoleOfTheStack": ("arn:aws:iam::111111111111:role/deploys",),
+    },
 )
 
 
@@ -63,6 +70,8 @@ def test_what_a_project_does_not_have_needs_no_permission() -> None:
         ("build", "OnlyForTheFlagCreateWithKmsKey"),
         ("deploy", "OnlyForRegions"),
         ("gc", "OnlyForRolesInLookIn"),
+        *((name, "OnlyForTheRoleOfTheRegistry") for name in ("setup", "build", "deploy", "gc")),
+        *((name, "OnlyForTheRoleOfTheStack") for name in ("deploy", "gc", "outputs")),
     }
     assert full["gc"]["OnlyForRolesInLookIn"]["Resource"] == LOOK_IN
     assert full["deploy"]["OnlyForRegions"]["Resource"] == [
@@ -71,9 +80,22 @@ def test_what_a_project_does_not_have_needs_no_permission() -> None:
     assert full["deploy"]["Update"]["Resource"] == [
         f"arn:aws:lambda:{region}:111111111111:function:*" for region in ("eu-west-1", "us-east-1")
     ]
-    assert full["setup"]["OnlyForKmsKey"]["Resource"] == KEY
+    assert full["setup"]["OnlyForKmsKey"]["Resource"] == [KEY, KEY_THERE]
+    assert full["build"]["OnlyForTheFlagCreateWithKmsKey"]["Resource"] == KEY
+    assert by_name(policy("setup", replace(FULL, unused=("OnlyForTags",)))).keys() == full["setup"].keys() - {
+        "OnlyForTags"
+    }
     assert full["build"]["OnlyForPullThroughCaches"]["Resource"].endswith(":repository/hub/*")
     assert ":222222222222:" in full["setup"]["OnlyForTheFirstPullThroughCache"]["Resource"]
+
+
+def test_repositories_are_set_up_in_each_region_that_gets_images() -> None:
+    found = by_name(policy("setup", FULL))
+
+    for name in ("Repositories", "OnlyForTags"):
+        assert found[name]["Resource"] == [
+            f"arn:aws:ecr:{region}:222222222222:repository/team/*" for region in ("eu-central-1", "us-east-1")
+        ]
 
 
 def test_a_policy_that_iam_would_refuse_is_noted() -> None:

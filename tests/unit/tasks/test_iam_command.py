@@ -59,6 +59,75 @@ def test_all_policies_are_printed_by_name(lamina: Command, capsys: Output) -> No
     assert printed(lamina, capsys, "--policy", "gc", "--json")["policies"] == {"gc": found["gc"]}
 
 
+def test_policies_are_for_all_that_is_asked_and_with_which_role(
+    lamina: Command, receipts: Repo, capsys: Output
+) -> None:
+    registry, stack, look_in = (
+        f"arn:aws:iam::{each}:role/r" for each in ("210987654321", "333333333333", "444444444444")
+    )
+    receipts.config(f'''
+[tool.lamina]
+registry = "ecr/team"
+[tool.lamina.ecr]
+region = "eu-west-1"
+regions = ["us-east-1"]
+role = "{registry}"
+public-login = false
+[tool.lamina.gc]
+look-in = [{{}}, {{ region = "eu-north-1" }}, {{ role = "{look_in}", region = "ap-south-1" }}]
+services = []
+[tool.lamina.stacks.dev]
+role = "{stack}"
+region = "us-east-1"
+''')
+
+    found = {
+        name: {each["Sid"]: each["Resource"] for each in document["Statement"]}
+        for name, document in printed(lamina, capsys).items()
+    }
+
+    # Functions of the stack's role are not read by whoever runs gc, but by that role.
+    assert found["deploy"]["Update"] == "arn:aws:lambda:us-east-1:333333333333:function:*"
+    assert found["gc"]["VersionsInUse"] == [
+        f"arn:aws:lambda:{region}:123456789012:function:*" for region in ("eu-west-1", "eu-north-1")
+    ]
+    assert found["gc"]["OnlyForRolesInLookIn"] == look_in
+    roles = {
+        name: {each for each in (registry, stack) if each in document.values()}
+        for name, document in found.items()
+    }
+    assert roles == {
+        "setup": {registry},
+        "build": {registry},
+        "deploy": {registry, stack},
+        "gc": {registry, stack},
+        "outputs": {stack},
+    }
+    assert found["setup"]["Repositories"] == [
+        f"arn:aws:ecr:{region}:210987654321:repository/team/*" for region in ("eu-west-1", "us-east-1")
+    ]
+    named = {each for document in found.values() for each in document}
+    assert not named & {"OnlyForTags", "OnlyForMoreOfEcrPublic", "OnlyForOtherServicesThatUseImages"}
+
+
+def test_keys_are_those_of_every_region(lamina: Command, receipts: Repo, capsys: Output) -> None:
+    keys = {}
+    for region in ("eu-west-1", "us-east-1"):
+        kms = boto3.client("kms", region_name=region)
+        keys[region] = kms.create_key()["KeyMetadata"]["Arn"]
+        kms.create_alias(AliasName="alias/images", TargetKeyId=keys[region])
+    ecr = 'region = "eu-west-1"\nregions = ["us-east-1"]\nkms-key = "alias/images"\n'
+    receipts.config(f'[tool.lamina]\nregistry = "ecr/team"\n[tool.lamina.ecr]\n{ecr}')
+
+    found = {each["Sid"]: each["Resource"] for each in printed(lamina, capsys, "setup")["setup"]["Statement"]}
+    assert found["OnlyForKmsKey"] == [*keys.values()]
+
+    role = 'role = "arn:aws:iam::210987654321:role/images"'
+    receipts.config(f'[tool.lamina]\nregistry = "ecr/team"\n[tool.lamina.ecr]\n{ecr}{role}')
+    assert lamina("iam", "setup") == 2
+    assert "the key of alias/images is in account 210987654321" in capsys.readouterr().err
+
+
 def test_the_templates_make_what_is_printed(lamina: Command, capsys: Output) -> None:
     documents = printed(lamina, capsys)
     template = printed(lamina, capsys, "--format", "cloudformation")
