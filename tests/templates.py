@@ -66,9 +66,10 @@ TEMPLATES: dict[str, StackTemplate] = {
             bases=["team/base-dev"],
             functions=["team/2nd_app-dev"],
             caches=["team/app-dev-cache"],
-        )
+        ),
+        "dev",
     ),
-    "builds": builds(_BUILDS, _PROJECTS),
+    "builds": builds(_BUILDS, _PROJECTS, "dev"),
     "policies": policies_template(
         {name: policy(name, _SCOPE) for name in DOCUMENTS},
         "dev",

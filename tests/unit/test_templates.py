@@ -79,8 +79,11 @@ def test_texts_of_a_program_are_what_they_were() -> None:
     resource = TemplateResource(
         name="odd", type="AWS::ECR::Repository", properties={"RepositoryName": odd}, terraform={}
     )
-    template = StackTemplate(name="Odd", command="odd", description="Odd", resources=(resource,))
+    template = StackTemplate(
+        name="OddOnes", stack="prod_2.eu", command="odd", description="Odd", resources=(resource,)
+    )
     text = program(template, {logical("odd"): resource})
     (line,) = re.findall(r"repository_name=(.*),$", text, re.M)
 
     assert eval(line) == odd
+    assert '    OddOnes(app, "odd-ones-prod-2-eu", ' in text  # beside the stack that `dev` made

@@ -35,6 +35,7 @@ def program(template: StackTemplate, resources: Mapping[str, TemplateResource]) 
     modules = sorted({_module(each) for each in resources.values()})
     made = "\n".join(_construct(name, each) for name, each in resources.items())
     stack = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", template.name).lower()
+    stack += "-" + re.sub(r"[^a-z0-9]+", "-", template.stack)
     description = f"{template.description}, made by lamina {template.command} --format cdk"
     return f'''"""{description}
 

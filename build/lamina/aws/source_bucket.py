@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypedDict, cast
 
 from lamina.aws.clients import Clients
 from lamina.aws.codebuild import expecting
@@ -16,10 +16,15 @@ from lamina.json_data import Json, JsonTable, as_list, as_table
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.literals import BucketLocationConstraintType
+    from mypy_boto3_s3.literals import BucketLocationConstraintType, TransitionDefaultMinimumObjectSizeType
     from mypy_boto3_s3.type_defs import LifecycleRuleTypeDef, ServerSideEncryptionRuleTypeDef
 
 _FAULT = 500
+_LEAST_SIZE = "TransitionDefaultMinimumObjectSize"
+"""Which objects are too small for another storage class: a setting of the bucket, beside its rules.
+
+https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutBucketLifecycleConfiguration.html
+"""
 
 
 class SourceBucket:
@@ -74,19 +79,27 @@ class SourceBucket:
 
     def rules(self) -> tuple[JsonTable, ...]:
         """Return the bucket's lifecycle rules."""
-        found = self._unless(
-            "NoSuchLifecycleConfiguration",
-            lambda client: client.get_bucket_lifecycle_configuration(Bucket=self.name),
-        )
-        return tuple(as_table(each) for each in as_list(as_table(found).get("Rules")))
+        return _rules(self._lifecycle())
 
-    def set_rules(self, rules: Iterable[JsonTable]) -> None:
-        """Replace the bucket's lifecycle rules."""
+    def change_rules(self, change: Callable[[Iterable[JsonTable]], Iterable[JsonTable]]) -> None:
+        """Replace the bucket's lifecycle rules by what ``change`` makes of those it has now."""
+        found = self._lifecycle()
+        rules = change(_rules(found))
+        # AWS would put its default in place of what is left out.
+        least = {_LEAST_SIZE: found[_LEAST_SIZE]} if _LEAST_SIZE in found else {}
         with aws_errors(self.name, service="s3"):
             self._client.put_bucket_lifecycle_configuration(
                 Bucket=self.name,
                 LifecycleConfiguration={"Rules": [cast("LifecycleRuleTypeDef", each) for each in rules]},
+                **cast("_LeastSize", least),
             )
+
+    def _lifecycle(self) -> JsonTable:
+        found = self._unless(
+            "NoSuchLifecycleConfiguration",
+            lambda client: client.get_bucket_lifecycle_configuration(Bucket=self.name),
+        )
+        return as_table(found)
 
     def encryption(self) -> JsonTable:
         """Return the rule by which the bucket encrypts objects; empty without one."""
@@ -170,3 +183,11 @@ class SourceBucket:
 
     def _of_bucket(self) -> AbstractContextManager[None]:
         return expecting("bucket", self.name, "NoSuchBucket", service="s3")
+
+
+class _LeastSize(TypedDict, total=False):
+    TransitionDefaultMinimumObjectSize: TransitionDefaultMinimumObjectSizeType
+
+
+def _rules(lifecycle: JsonTable) -> tuple[JsonTable, ...]:
+    return tuple(as_table(each) for each in as_list(lifecycle.get("Rules")))

@@ -39,11 +39,13 @@ class StackTemplate:
 
     Attributes:
         name: In words without spaces: the class of the stack in a program for CDK.
+        stack: Of the project. CDK's stacks of two of them have two names: one would replace the other.
         command: The command that printed it, without the format.
         notes: What the template does not make.
     """
 
     name: str
+    stack: str
     command: str
     description: str
     resources: tuple[TemplateResource, ...]

@@ -130,7 +130,7 @@ def _policies(session: Session, settings: CodeBuildSettings, codebuild: CodeBuil
 def template(session: Session) -> StackTemplate:
     """Return what `apply_setup` would create. Raises ConfigError, also without a role, and AwsError."""
     ConfigError.check(lacking_role(session))
-    return builds(*desired(session))
+    return builds(*desired(session), session.project.stack.name)
 
 
 def _facts(bucket: SourceBucket, settings: CodeBuildSettings) -> BucketFacts:
@@ -183,7 +183,7 @@ def _change_bucket(bucket: SourceBucket, settings: CodeBuildSettings, changed: C
     if TAGS in changed:
         bucket.set_tags({**bucket.tags(), **dict(settings.tags)})
     if EXPIRY in changed:
-        bucket.set_rules(merged_rules(bucket.rules()))
+        bucket.change_rules(merged_rules)
 
 
 def architectures_of(session: Session) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ _TERRAFORM = {
 }
 
 
-def builds(settings: CodeBuildSettings, definitions: Mapping[str, JsonTable]) -> StackTemplate:
+def builds(settings: CodeBuildSettings, definitions: Mapping[str, JsonTable], stack: str) -> StackTemplate:
     """Return the bucket and the projects, as the setup would make them.
 
     Args:
@@ -30,6 +30,7 @@ def builds(settings: CodeBuildSettings, definitions: Mapping[str, JsonTable]) ->
     """
     return StackTemplate(
         name="LaminaBuilds",
+        stack=stack,
         command="codebuild.setup",
         description="Builds of images on CodeBuild",
         resources=(_bucket(settings), *(_project(each) for each in definitions.values())),

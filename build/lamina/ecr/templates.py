@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from lamina.aws.templates import StackTemplate, TemplateResource, reference, tag_list, text
 from lamina.ecr.desired import (
@@ -31,10 +31,11 @@ _BY_HAND = Problem(
 )
 
 
-def repositories(wanted: Mapping[str, Aspects]) -> StackTemplate:
+def repositories(wanted: Mapping[str, Aspects], stack: str) -> StackTemplate:
     """Return repositories and creation templates. They stay if a stack is deleted: functions need images."""
     return StackTemplate(
         name="LaminaRepositories",
+        stack=stack,
         command="ecr.setup",
         description="Repositories of Lambda's images",
         resources=tuple(
@@ -42,8 +43,17 @@ def repositories(wanted: Mapping[str, Aspects]) -> StackTemplate:
             for name, aspects in wanted.items()
             if name != ACCOUNT
         ),
-        notes=(_BY_HAND,) if ACCOUNT in wanted else (),
+        notes=(*([_BY_HAND] if ACCOUNT in wanted else []), *_shared(wanted)),
     )
+
+
+def _shared(wanted: Iterable[str]) -> Iterator[Problem]:
+    """Yield a note if a template has what an account has once, and the template of each stack repeats."""
+    if names := [each for each in wanted if each.startswith((TEMPLATE, CACHE))]:
+        yield Problem(
+            what=f"{', '.join(names)}: once in an account and region, so a second stack's template fails",
+            hint="remove them from the templates of all stacks but one",
+        )
 
 
 def _repository(name: str, aspects: Aspects) -> TemplateResource:

@@ -31,6 +31,7 @@ def policies_template(
     ]
     return StackTemplate(
         name="LaminaPolicies",
+        stack=stack,
         command="iam",
         description="Policies of Lamina's commands",
         resources=(

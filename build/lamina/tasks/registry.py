@@ -59,7 +59,7 @@ def _repositories(session: Session) -> StackTemplate:
     from lamina.ecr.setup import desired
     from lamina.ecr.templates import repositories
 
-    return repositories(desired(session)[1])
+    return repositories(desired(session)[1], session.project.stack.name)
 
 
 def gc(

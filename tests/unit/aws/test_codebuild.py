@@ -160,6 +160,31 @@ def test_a_bucket_without_encryption_rule_or_tags_has_none() -> None:
     assert (bucket.encryption(), bucket.tags()) == ({}, {})
 
 
+def test_what_others_set_beside_the_rules_of_a_bucket_stays() -> None:
+    theirs = {"ID": "theirs", "Status": "Enabled"}
+    aws = ScriptedAws(
+        {
+            "get_bucket_lifecycle_configuration": [
+                {"Rules": [theirs], "TransitionDefaultMinimumObjectSize": "varies_by_storage_class"},
+                client_error("NoSuchLifecycleConfiguration", "GetBucketLifecycleConfiguration"),
+            ],
+            "put_bucket_lifecycle_configuration": [{}],
+        }
+    )
+    bucket, own = SourceBucket("b", aws), {"ID": "lamina", "Status": "Enabled"}
+    bucket.change_rules(lambda rules: [*rules, own])
+    bucket.change_rules(lambda rules: [*rules, own])
+
+    assert [words for name, words in aws.asked if name.startswith("put")] == [
+        {
+            "Bucket": "b",
+            "LifecycleConfiguration": {"Rules": [theirs, own]},
+            "TransitionDefaultMinimumObjectSize": "varies_by_storage_class",
+        },
+        {"Bucket": "b", "LifecycleConfiguration": {"Rules": [own]}},
+    ]
+
+
 @pytest.mark.parametrize(
     ("operation", "action"),
     [

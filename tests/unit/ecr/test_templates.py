@@ -37,7 +37,7 @@ CACHES = (
 
 
 def printed(form: str, resources: Mapping[str, Aspects]) -> str:
-    return render(form, repositories(resources))
+    return render(form, repositories(resources, "dev"))
 
 
 EVERYTHING = [
@@ -102,6 +102,15 @@ def test_both_have_the_rules_of_pull_through_caches() -> None:
             "credential_arn": SECRET,
         },
     ]
+
+
+def test_a_note_names_what_the_template_of_a_second_stack_cannot_make_again() -> None:
+    def notes(ecr: Ecr) -> list[str]:
+        return [each.what.partition(":")[0] for each in repositories(wanted(ecr), "dev").notes]
+
+    assert notes(Ecr(blob_mounting=False)) == []
+    (found,) = notes(Ecr(blob_mounting=False, pull_through=CACHES, template="team"))
+    assert all(name in found for name in ("template team", "cache ecr-public", "cache docker-hub"))
 
 
 def test_terraform_has_every_repository_and_destroys_none() -> None:
