@@ -24,6 +24,7 @@ _DEPENDENCIES = re.compile(
 _LOCAL_LINE = re.compile(r"\s*(-[erc]\b|--(editable|requirement|constraint)|\.|/|file:)|.*@\s*file:")
 _CHMOD = re.compile(r"(?:0?[0-7][0-7][0-3])|(?:[augo]*o[augo]*-[wx]*r[wx]*)|go-\S*r\S*|go=")
 _TASK = re.compile(r"(\$\{?LAMBDA_TASK_ROOT\}?|/var/task)(/[\w./-]*)?")
+_SUFFIX = re.compile(r"\.[A-Za-z]\w*$")
 _CONFIGURING = ("/etc", "/root")
 """Where pip reads its configuration."""
 _PROGRAMS = frozenset({"RUN", "WORKDIR", "SHELL"})
@@ -205,8 +206,22 @@ def _can_link(survey: LintInput, image: Image, stage: ResolvedStage, copy: Instr
     if any("ln -s" in " ".join(each.words) and TASK_ROOT in " ".join(each.words) for each in words):
         return False
     sources = copy.words[:-1]
-    folder = len(sources) == 1 and copy.flag("from") is None and not is_file(image, sources[0].strip("/"))
-    return target.endswith("/") or (folder and any(_below(image, sources[0])))
+    if target.endswith("/"):
+        return True
+    if len(sources) != 1 or copy.flag("from") is not None:
+        return False
+    if is_file(image, sources[0].removeprefix("./").strip("/")):
+        return _names_file(image, sources[0], target)
+    return any(_below(image, sources[0]))
+
+
+def _names_file(image: Image, source: str, target: str) -> bool:
+    """Whether a file gets the path of a target: one with the suffix of the source, which is not a folder."""
+    suffix = _SUFFIX.search(source)
+    if suffix is None or not target.endswith(suffix[0]):
+        return False
+    folder = target.rpartition("/")[2] + "/"
+    return not any(folder in word for each in image.node.recipe.instructions for word in each.words)
 
 
 def _below(image: Image, source: str) -> Iterator[bool]:

@@ -48,6 +48,12 @@ def test_a_forced_install_keeps_its_lines_and_comments(packages: Repo) -> None:
     )
 
 
+def test_a_file_that_gets_another_name_is_linked(packages: Repo) -> None:
+    write(packages, HANDLER, "COPY src/handler.py ${LAMBDA_TASK_ROOT}/app/main.py")
+
+    assert mended(packages) == text("COPY --link src/handler.py ${LAMBDA_TASK_ROOT}/app/main.py")
+
+
 def test_a_base_package_is_removed_with_its_copy(packages: Repo) -> None:
     write(
         packages,

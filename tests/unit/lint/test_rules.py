@@ -166,6 +166,9 @@ CASES = {
         good=(
             ("COPY --link src/handler.py /var/task/",),
             ("COPY src/handler.py ${LAMBDA_TASK_ROOT}",),
+            ("COPY src/handler.py ${LAMBDA_TASK_ROOT}/app",),
+            ("COPY --link src /var/task/a.py/", "COPY src/handler.py /var/task/a.py"),
+            ("COPY --from=x src/handler.py /var/task/a.py",),
             ("COPY src/handler.py /lib/",),
             ("COPY --chown=app src/handler.py /var/task/",),
             ("COPY src/handler.py /var/task/", "RUN ls"),
