@@ -13,7 +13,7 @@ from lamina.adopt.naming import Used
 from lamina.adopt.role import for_lambda, other_role, starts_itself
 from lamina.declare.dockerfile import Dockerfile, parse_dockerfile, read_dockerfile
 from lamina.declare.machine import native_platform
-from lamina.declare.recipe import SCRATCH, Recipe
+from lamina.declare.recipe import PREDEFINED, SCRATCH, Recipe
 from lamina.declare.resolve import resolve
 from lamina.errors import ConfigError, Problem
 from lamina.identify.tree import shown
@@ -173,7 +173,7 @@ def _draft(
 
 def _unknown_args(declared: tuple[Declared, ...], recipe: Recipe | None) -> Iterator[Problem]:
     """Yield a note for each build argument of a Dockerfile whose value is not known."""
-    known = recipe.declared_args if recipe else frozenset()
+    known = recipe.declared_args - PREDEFINED if recipe else frozenset()
     for name, where in {name: each.where for each in reversed(declared) for name in each.open_args}.items():
         if name in known:
             yield Problem(
@@ -198,7 +198,8 @@ def _resolved(parsed: Dockerfile, target: str | None, args: Mapping[str, str]) -
 
 def _sources_of(parsed: Dockerfile, target: str | None, args: Mapping[str, str]) -> Recipe | None:
     """Return the recipe of a Dockerfile with unknown bases: its COPY sources do not depend on them."""
-    unset = {word: SCRATCH for each in parsed.header for word in each.words if "=" not in word}
+    words = {word for each in parsed.header for word in each.words if "=" not in word}
+    unset = dict.fromkeys(words - PREDEFINED, SCRATCH)
     try:
         return _resolved(parsed, target, {**unset, **args})
     except ConfigError:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from lamina.errors import Problem
 
 _HEAD = re.compile(r'^[ \t]*(\w+)((?:[ \t]+"[^"\n]*")*)[ \t]*\{', re.MULTILINE)
 _LABEL = re.compile(r'"([^"\n]*)"')
+_BLOCK = re.compile(
+    r"^(?P<head>(?:resource|data|provider|check|import|moved|removed|terraform)\b[^{\n]*)\{[ \t]*\r?\n"
+    r"(?:(?!\}).*\n)*?\}[ \t]*\r?$",
+    re.MULTILINE,
+)
+"""A block that begins and ends at the beginning of a line."""
 _MISSING = "Terraform files are not read: python-hcl2 is not installed"
 
 
@@ -44,21 +50,30 @@ class HclBlock:
     where: str
 
 
-def read_blocks(text: str, path: str) -> tuple[HclBlock, ...] | Problem:
-    """Return the blocks of a file, or the problem. Attributes outside of blocks are one without a kind."""
+def read_blocks(
+    text: str, path: str, resources: Collection[str] | None = None
+) -> tuple[HclBlock, ...] | Problem:
+    """Return the blocks of a file, or the problem. Attributes outside of blocks are one without a kind.
+
+    resources: the kinds of resources to read, besides modules and values; all if None. Parsing takes long.
+    """
     try:
         import hcl2
         from lark.exceptions import LarkError
     except ImportError:
         return Problem(what=_MISSING, hint="pip install python-hcl2")
-    try:
-        document = hcl2.loads(text, serialization_options=hcl2.SerializationOptions(with_comments=False))
-    except (LarkError, ValueError, RecursionError) as error:
-        line = getattr(error, "line", None)
-        where = f"{path}:{line}" if isinstance(line, int) and line > 0 else path
-        return Problem(what="cannot be read as HCL", where=where)
-    lines = _lines(text)
-    return tuple(_blocks(document, lines, path))
+    problem = Problem(what="cannot be read as HCL", where=path)
+    shorter = text if resources is None else _without_others(text, resources)
+    for each in dict.fromkeys((shorter, text)):  # the whole text if the shorter one is not HCL
+        try:
+            document = hcl2.loads(each, serialization_options=hcl2.SerializationOptions(with_comments=False))
+        except (LarkError, ValueError, RecursionError) as error:
+            line = getattr(error, "line", None)
+            where = f"{path}:{line}" if isinstance(line, int) and line > 0 else path
+            problem = replace(problem, where=where)
+        else:
+            return tuple(_blocks(document, _lines(text), path))
+    return problem
 
 
 def written(value: object) -> str:
@@ -66,6 +81,20 @@ def written(value: object) -> str:
     if isinstance(value, Template):
         return f'"{value.text}"'
     return value.code if isinstance(value, Expression) else ""
+
+
+def _without_others(text: str, resources: Collection[str]) -> str:
+    """Return a text with empty lines for the blocks that need not be read.
+
+    One with a heredoc stays: in its text a line may begin with the closing brace.
+    """
+
+    def left(found: re.Match[str]) -> str:
+        labels = _LABEL.findall(found["head"])
+        needed = found["head"].startswith("resource") and labels[:1] != [] and labels[0] in resources
+        return found[0] if needed or "<<" in found[0] else "\n" * found[0].count("\n")
+
+    return _BLOCK.sub(left, text)
 
 
 def _blocks(

@@ -16,7 +16,8 @@ from lamina.adopt.pulumi_typescript import is_pulumi, read_pulumi_typescript
 from lamina.adopt.python_infra import read_python_infra
 from lamina.adopt.sam import read_sam
 from lamina.adopt.serverless import read_serverless
-from lamina.adopt.terraform import read_terraform, terraform_folders
+from lamina.adopt.terraform import read_terraform
+from lamina.adopt.terraform_folders import terraform_folders
 from lamina.errors import Problem
 from lamina.identify.tree import shown
 
@@ -38,6 +39,9 @@ _JAVASCRIPT = re.compile(r".*\.[cm]?js")
 _COMPILED = frozenset({"dist", "build", "out"})
 """Folders of JavaScript that is made from other files."""
 _IS_SAM = "AWS::Serverless"
+_SAM_IMAGE = re.compile(r"\bImage\b")
+_SERVERLESS_IMAGE = re.compile(r"\becr\b")
+"""Words without which a file is not about images. Reading YAML takes long."""
 _TERRAFORM = (".tf", ".auto.tfvars", "terraform.tfvars")
 _LANGUAGES = {"go": "Go", "java": "Java", "cs": "C#", "kt": "Kotlin"}
 _RUNS_IMAGES = re.compile("DockerImage(?:Function|Code)")
@@ -214,12 +218,14 @@ def _read(root: Path, path: str, helpers: Mapping[str, Helper]) -> Reading | Non
     if text is None:
         return None
     if _SERVERLESS.fullmatch(name):
-        return read_serverless(text, path)
+        return read_serverless(text, path) if _SERVERLESS_IMAGE.search(text) else None
     if _COMPOSE.fullmatch(name):
         return read_compose(text, path)
     if is_yaml:
+        if not (_IS_SAM in text and _SAM_IMAGE.search(text)):
+            return None
         beside = _text(file.with_name("samconfig.toml"))
-        return read_sam(text, path, beside if isinstance(beside, str) else "") if _IS_SAM in text else None
+        return read_sam(text, path, beside if isinstance(beside, str) else "")
     if is_typescript and is_pulumi(text):
         return read_pulumi_typescript(text, path, root)
     if is_typescript:

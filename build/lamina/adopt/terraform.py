@@ -15,6 +15,7 @@ from pathlib import Path
 
 from lamina.adopt.declared import Declared, ImageFunction, Reading, first_inside, open_keys
 from lamina.adopt.hcl import Expression, HclBlock, Template, read_blocks, written
+from lamina.adopt.terraform_folders import joined
 from lamina.declare.machine import normal_platform
 from lamina.errors import Problem
 
@@ -25,8 +26,7 @@ _MODULE = re.compile(
 )
 _REFERENCE = re.compile(r"(?P<kind>[a-z_]\w*)\.(?P<name>[\w-]+)(?:\[[^\]]*\])?(?:\.(?P<rest>[\w-]+))?")
 _CALL = re.compile(r"(?:abspath|pathexpand|tostring|nonsensitive)\((?P<inner>.*)\)", re.DOTALL)
-_LOCAL = re.compile(r'^\s*source\s*=\s*"(\.[^"]*)"', re.MULTILINE)
-_ABOUT_IMAGES = re.compile(r'"Image"|docker_image|docker_registry_image|docker-build|\bimage_uri\b')
+_ONE_VARIABLE = re.compile(r'(?:"\$\{)?var\.(\w+)(?:\}")?')
 _PART = re.compile(r"\$\{([^{}]*)\}")
 _UNKNOWN, _STACK = "\0", "\1"
 """Stand in a text for a part that only Terraform knows, and for the stack."""
@@ -60,12 +60,15 @@ class _Module:
     Attributes:
         folder, top: of the module, and of the root module, in which Terraform runs.
         inputs: evaluated: a text, an image, or None.
+        caller, given: the module that calls it, and the inputs as that writes them.
     """
 
     folder: str
     top: str
     blocks: tuple[HclBlock, ...]
     inputs: Mapping[str, object] = field(default_factory=dict)
+    caller: _Module | None = None
+    given: Mapping[str, object] = field(default_factory=dict)
 
     def find(self, kind: str, *labels: str) -> HclBlock | None:
         """Return a block by its kind and labels."""
@@ -74,6 +77,14 @@ class _Module:
     def values(self, kind: str) -> dict[str, object]:
         """Return the attributes of all blocks of a kind: ``locals``, or those outside of blocks."""
         return {key: value for each in self.blocks if each.kind == kind for key, value in each.values.items()}
+
+    def written(self, value: object) -> str:
+        """Return a value as it is written: a variable as the module writes it that gives it a value."""
+        text = written(value)
+        name = _ONE_VARIABLE.fullmatch(text)
+        if name and self.caller and name[1] in self.given:
+            return self.caller.written(self.given[name[1]])
+        return text
 
 
 def read_terraform(texts: Mapping[str, str], root: Path) -> Reading:
@@ -88,7 +99,7 @@ def read_terraform(texts: Mapping[str, str], root: Path) -> Reading:
     for path, text in texts.items():
         if notes and notes[-1].where is None:  # python-hcl2 is missing
             break
-        blocks = read_blocks(text, path)
+        blocks = read_blocks(text, path, (_FUNCTION, *_BUILDERS))
         if isinstance(blocks, Problem):
             notes.append(blocks)
             continue
@@ -103,29 +114,11 @@ def read_terraform(texts: Mapping[str, str], root: Path) -> Reading:
     return Reading(declared=tuple(reader.declared()), notes=tuple(dict.fromkeys(notes)), unbuilt=unbuilt)
 
 
-def terraform_folders(texts: Mapping[str, str]) -> frozenset[str]:
-    """Return the folders of modules that are about images, and of those that call them."""
-    folders = {posixpath.dirname(path) for path, text in texts.items() if _ABOUT_IMAGES.search(text)}
-    sources = {
-        (posixpath.dirname(path), _joined(posixpath.dirname(path), source))
-        for path, text in texts.items()
-        for source in _LOCAL.findall(text)
-    }
-    while more := {caller for caller, called in sources if called in folders} - folders:
-        folders |= more
-    return frozenset(folders)
-
-
-def _joined(folder: str, source: str) -> str:
-    found = posixpath.normpath(posixpath.join(folder, source))
-    return "" if found == "." else found
-
-
 def _local_modules(folder: str, blocks: tuple[HclBlock, ...]) -> Iterator[str]:
     for each in blocks:
         source = each.values.get("source")
         if each.kind == "module" and isinstance(source, Template) and source.text.startswith("."):
-            yield _joined(folder, source.text)
+            yield joined(folder, source.text)
 
 
 class _Reader:
@@ -198,7 +191,7 @@ class _Reader:
         function = ImageFunction(
             name=name,
             label=label,
-            image=written(given.get("image_uri")) or "an image",
+            image=module.written(given.get("image_uri")) or "an image",
             platform=_PLATFORMS.get(named or ""),
             command=self._command(module, given, depth),
             where=block.where,
@@ -292,7 +285,10 @@ class _Reader:
         if folder is None or folder not in self._folders:
             return None
         inputs = {key: self._value(module, value, depth + 1) for key, value in block.values.items()}
-        return _Module(folder=folder, top=module.top, blocks=self._folders[folder], inputs=inputs)
+        blocks, given = self._folders[folder], block.values
+        return _Module(
+            folder=folder, top=module.top, blocks=blocks, inputs=inputs, caller=module, given=given
+        )
 
     def _value(self, module: _Module, given: object, depth: int) -> object:
         """Return a text, in which `_UNKNOWN` may stand, an image, or None."""

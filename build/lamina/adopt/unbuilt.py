@@ -87,13 +87,14 @@ def match_functions(
 def function_notes(matched: Matched, idle: Sequence[str]) -> Iterator[Problem]:
     """Yield what to check, and what to add by hand. idle: Dockerfiles without a function."""
     if matched.functions:
-        names = ", ".join(each.name or each.label for each in matched.functions)
+        names = ", ".join(dict.fromkeys(each.name or each.label for each in matched.functions))
         yield Problem(
             what=f"no block of Terraform builds the images of {names}: found by the names in image_uri",
             hint="check functions in [tool.lamina.images.<name>]",
         )
-    for each in matched.left:
-        last = each is matched.left[-1]
+    alike = {(each.name or each.label, each.image, each.where): each for each in matched.left}
+    for each in alike.values():
+        last = each is [*alike.values()][-1]
         choice = f"; Dockerfiles without a function: {', '.join(idle)}" if idle and last else ""
         yield Problem(
             what=f"function {each.name or each.label} runs {each.image}, which no block of Terraform builds",

@@ -124,7 +124,7 @@ def unused_agents(images: Mapping[str, Image], settings: Settings) -> Iterator[P
             yield Problem(
                 what=f"{image.name} mounts an SSH agent, which is not configured",
                 where=image.node.spec.dockerfile_path,
-                hint="[tool.lamina] ssh = true",
+                hint="ssh = true in [tool.lamina]",
             )
 
 

@@ -57,7 +57,6 @@ class Graph:
         SelectionError.check(
             Problem(
                 what=f"there is no image {name!r}{meant(name, self.nodes)}",
-                where="--image",
                 allowed=", ".join(self.nodes) or "no image is declared",
             )
             for name in requested

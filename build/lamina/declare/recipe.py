@@ -13,6 +13,16 @@ from lamina.patterns import regex
 from lamina.values import dataclass
 
 SCRATCH = "scratch"
+PLATFORM_ARGS = ("PLATFORM", "OS", "ARCH", "VARIANT")
+_PROXY_ARGS = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
+PREDEFINED = frozenset(
+    {
+        *(side + name for side in ("TARGET", "BUILD") for name in PLATFORM_ARGS),
+        *(each for name in _PROXY_ARGS for each in (name, name.lower())),
+        *("TARGETSTAGE", "SOURCE_DATE_EPOCH"),
+    }
+)
+"""The build arguments that BuildKit gives a value, or knows: https://docs.docker.com/reference/dockerfile/#predefined-args"""
 _OF_BUILDER = regex(r"\$\{?BUILD")
 
 

@@ -13,7 +13,15 @@ from lamina.declare.dockerfile import Dockerfile, Instruction, Stage
 from lamina.declare.expand import ExpansionError, UnknownVariableError, expand
 from lamina.declare.flags import mount_options
 from lamina.declare.machine import normal_platform
-from lamina.declare.recipe import SCRATCH, External, Recipe, ResolvedStage, SourceFiles, triggers_of
+from lamina.declare.recipe import (
+    PLATFORM_ARGS,
+    SCRATCH,
+    External,
+    Recipe,
+    ResolvedStage,
+    SourceFiles,
+    triggers_of,
+)
 from lamina.errors import ConfigError, Problem
 from lamina.patterns import regex
 from lamina.values import dataclass
@@ -21,7 +29,6 @@ from lamina.values import dataclass
 _URL = regex(r"(?:https?|git|ssh)://|git@")
 _VARIABLE = regex(r"\$\{?(\w+)")
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_PLATFORM_ARGS = ("PLATFORM", "OS", "ARCH", "VARIANT")
 
 
 def resolve(
@@ -129,7 +136,7 @@ class _Resolver:
             self.problem(
                 f"FROM {stage.base} names no image: build argument {unset} has no value",
                 stage.line,
-                hint=f'[tool.lamina.args] {unset} = "…", or ARG {unset}=… before the first FROM',
+                hint=f'{unset} = "…" in [tool.lamina.args], or ARG {unset}=… before the first FROM',
             )
             base = ""
         platform = stage.platform and self.text(stage.platform, self._portable_scope(), stage.line)
@@ -380,4 +387,4 @@ class _StageReader:
 def _platform_args(prefix: str, platform: str) -> dict[str, str]:
     parts = [*platform.split("/"), "", ""]
     values = (platform, parts[0], parts[1], parts[2])
-    return {prefix + name: value for name, value in zip(_PLATFORM_ARGS, values, strict=True)}
+    return {prefix + name: value for name, value in zip(PLATFORM_ARGS, values, strict=True)}

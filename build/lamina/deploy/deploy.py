@@ -28,7 +28,7 @@ from lamina.identify.image import Image
 from lamina.refs import Reference
 from lamina.smoke.smoke import event_of
 
-_NO_FUNCTIONS = 'declare them: [tool.lamina.images.<name>] functions = ["<function>"]'
+_NO_FUNCTIONS = 'declare them: functions = ["<function>"] in [tool.lamina.images.<name>]'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,11 +33,8 @@ def declared_functions(session: Session) -> Mapping[str, tuple[Function, ...]]:
         AwsError: the credentials are of another account than the stack.
     """
     images, asked = session.project.images, session.flags.images
-    SelectionError.check(
-        Problem(what=f"there is no image {name!r}{meant(name, images)}", where="--image")
-        for name in asked
-        if name not in images
-    )
+    unknown = [name for name in asked if name not in images]
+    SelectionError.check(Problem(what=f"there is no image {name!r}{meant(name, images)}") for name in unknown)
     chosen = {
         name: spec.functions
         for name, spec in images.items()
@@ -46,7 +43,7 @@ def declared_functions(session: Session) -> Mapping[str, tuple[Function, ...]]:
     if not chosen:
         raise SelectionError.of(
             f"no function is declared for {', '.join(asked) or 'any image'}",
-            hint='declare them: [tool.lamina.images.<name>] functions = ["<function>"]',
+            hint='declare them: functions = ["<function>"] in [tool.lamina.images.<name>]',
         )
     check_caller(session)
     return named_functions(session, chosen)

@@ -54,7 +54,7 @@ _UNTRUSTED = re.compile(
 )
 _CA = (
     "if a proxy inspects TLS here, give the step a bundle that has its CA, as a build secret: "
-    '[tool.lamina.secrets] ca = { file = "/etc/ssl/certs/ca-certificates.crt" }, and '
+    'ca = { file = "/etc/ssl/certs/ca-certificates.crt" } below [tool.lamina.secrets], and '
     "RUN --mount=type=secret,id=ca PIP_CERT=/run/secrets/ca SSL_CERT_FILE=/run/secrets/ca pip install ... "
     "(uv reads SSL_CERT_FILE as well); see A proxy that inspects TLS in docs/security.md"
 )

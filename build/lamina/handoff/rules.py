@@ -14,7 +14,7 @@ from lamina.refs import Reference
 
 MANIFEST = ".lamina/manifest.json"
 _SHOWN_REASONS = 3
-_HOST = '[tool.lamina.ecr] host = "<account>.dkr.ecr.<region>.amazonaws.com"'
+_HOST = 'host = "<account>.dkr.ecr.<region>.amazonaws.com" in [tool.lamina.ecr]'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

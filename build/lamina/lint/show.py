@@ -78,7 +78,8 @@ def rule_lines(rule: LintRule) -> Iterator[str]:
         for title, lines in (("bad", example.bad), ("good", example.good)):
             yield f"  {title}:"
             yield from (f"    {line}" for line in lines)
-    yield f"  off:   # lamina: ignore[{rule.id}] above the line, or [tool.lamina.lint] ignore = ['{rule.id}']"
+    everywhere = f"ignore = ['{rule.id}'] in [tool.lamina.lint]"
+    yield f"  off:   # lamina: ignore[{rule.id}] above the line, or {everywhere}"
 
 
 def rule_document(rule: LintRule) -> dict[str, str]:

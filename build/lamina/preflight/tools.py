@@ -218,7 +218,7 @@ def key_faults(view: ImageView) -> Iterator[Fault]:
         if where is None or _OTHER_KEY.search(script):
             continue
         if not any("type=ssh" in each for each in step.instruction.flags):
-            fact, hint = "and the step has no key", "RUN --mount=type=ssh, and [tool.lamina] ssh = true"
+            fact, hint = "and the step has no key", "RUN --mount=type=ssh, and ssh = true in [tool.lamina]"
         elif not _KNOWS_HOST.search(script):
             fact = "and the step does not know the key of its host"
             hint = "RUN mkdir -m 700 ~/.ssh && ssh-keyscan github.com >> ~/.ssh/known_hosts"

@@ -301,6 +301,25 @@ def test_a_build_argument_that_is_not_plain_is_noted_if_the_dockerfile_has_it(
     ]
 
 
+def test_arguments_that_buildkit_knows_are_not_noted(tree: Tree) -> None:
+    tree.write("fn/Dockerfile", "FROM scratch\nARG TARGETARCH\nARG http_proxy\n")
+    tree.write("app.py", 'from_image_asset("fn", build_args={"http_proxy": proxy, "TARGETARCH": machine})')
+
+    assert made(tree).notes == ()
+
+
+def test_the_context_is_found_if_a_base_and_the_platform_have_no_value(tree: Tree) -> None:
+    tree.write(
+        "a/fn/Dockerfile",
+        "ARG TARGETPLATFORM\nARG BASE\nFROM --platform=$TARGETPLATFORM ${BASE}\nCOPY fn/main.py /var/task/\n"
+        'CMD ["main.handler"]\n',
+    )
+    tree.write("a/fn/main.py", "")
+    tree.write("app.py", 'from_image_asset("a/fn")')
+
+    assert [each.context for each in made(tree).images] == ["a"]
+
+
 def test_the_file_is_kept_byte_for_byte(tree: Tree) -> None:
     tree.write("app/Dockerfile", "FROM scratch\n")
     proposal = made(tree)

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from lamina.adopt.declared import Declared
+from lamina.adopt.hcl import HclBlock, read_blocks
 from lamina.adopt.proposal import propose
 from lamina.adopt.survey import survey
+from lamina.errors import Problem
 from trees import Tree
 
 DATA = Path(__file__).parents[2] / "data"
@@ -242,3 +244,104 @@ def test_a_function_that_is_found_by_name_keeps_what_a_compose_file_says(tree: T
     (found,) = propose(tree.root, survey(tree.root)).images
 
     assert (found.args, [each.id for each in found.unnamed]) == ({"MODE": "fast"}, ["worker"])
+
+
+MODULE = """
+variable "image_uri" {}
+resource "aws_lambda_function" "this" {
+  package_type = "Image"
+  image_uri    = var.image_uri
+  image_config {
+    command = [var.handler]
+  }
+}
+"""
+CALL = """
+module "{name}" {{
+  source    = "./function"
+  image_uri = {image}
+  handler   = "{handler}"
+}}
+"""
+
+
+def test_the_image_of_a_module_is_the_one_that_its_callers_write(tree: Tree) -> None:
+    tree.write("fn/audit-log/Dockerfile", "FROM public.ecr.aws/lambda/python:3.13\n")
+    tree.write("infra/function/main.tf", MODULE)
+    calls = (("audit", "var.audit_log_image_uri"), ("other", "var.other_uri"), ("more", '"${var.other_uri}"'))
+    tree.write(
+        "infra/main.tf",
+        "".join(CALL.format(name=name, image=image, handler=f"app.{name}") for name, image in calls),
+    )
+
+    found = propose(tree.root, survey(tree.root))
+
+    assert [(each.dockerfile, each.platform) for each in found.images if each.unnamed] == [
+        ("fn/audit-log/Dockerfile", "linux/amd64")
+    ]
+    assert [each.what for each in found.notes if "no block of Terraform" in each.what] == [
+        "no block of Terraform builds the images of this: found by the names in image_uri",
+        "function this runs var.other_uri, which no block of Terraform builds",
+        'function this runs "${var.other_uri}", which no block of Terraform builds',
+    ]
+
+
+def test_equal_functions_of_a_module_are_noted_once(tree: Tree) -> None:
+    tree.write("infra/function/main.tf", MODULE)
+    calls = (CALL.format(name=name, image="var.other_uri", handler=f"app.{name}") for name in ("one", "two"))
+    tree.write("infra/main.tf", "".join(calls))
+
+    (note,) = propose(tree.root, survey(tree.root)).notes
+
+    assert note.what == "function this runs var.other_uri, which no block of Terraform builds"
+    assert "worker/Dockerfile" in (note.hint or "")
+
+
+FUNCTIONS = "aws_lambda_function"
+POLICIES = """
+resource "aws_iam_policy" "one" {
+  policy = jsonencode({
+    Statement = [{ Action = "*" }]
+  })
+}
+resource "aws_iam_policy" "three" {
+  policy = <<EOF
+{
+}
+EOF
+}
+"""
+
+
+def _blocks(text: str, resources: tuple[str, ...] | None) -> tuple[HclBlock, ...]:
+    found = read_blocks(text, "main.tf", resources)
+    assert not isinstance(found, Problem)
+    return found
+
+
+FLAT = """
+data "aws_iam_policy_document" "two" {
+statement {
+  actions = ["s3:*"]
+}
+}
+"""
+
+
+@pytest.mark.parametrize(("others", "is_left_out"), [(POLICIES, True), (POLICIES + FLAT, False)])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_blocks_about_something_else_change_nothing(
+    tree: Tree, others: str, end: str, *, is_left_out: bool
+) -> None:
+    """They are not read, unless where they end is not clear."""
+    function = FUNCTION.format(name='"worker"', image="docker_image.worker.name")
+    text = (others + IMAGE + others + function).replace("\n", end)
+    kinds = ("docker_image", FUNCTIONS)
+
+    found = _blocks(text, kinds)
+
+    assert [each for each in found if each.labels[:1] in {(kind,) for kind in kinds}] == [
+        each for each in _blocks(text, None) if each.labels[:1] in {(kind,) for kind in kinds}
+    ]
+    assert (("aws_iam_policy", "one") not in {each.labels for each in found}) is is_left_out
+    assert [each.functions for each in declared(tree, text)] == [("worker",)]

@@ -203,7 +203,7 @@ def test_unknown_images_are_all_reported_with_the_known_ones(receipts: Repo) -> 
         receipts.graph().select(["lambda-embeding", "lambda-word-label", "other"])
 
     assert str(caught.value) == "\n".join(
-        f"--image: there is no image '{name}'{hint}\n"
+        f"there is no image '{name}'{hint}\n"
         "  allowed: base-receipt-dynamo, base-receipt-label, lambda-word-label, lambda-embedding"
         for name, hint in (("lambda-embeding", "; did you mean lambda-embedding?"), ("other", ""))
     )

@@ -60,7 +60,7 @@ def test_an_argument_of_a_stage_says_nothing_to_the_next_from() -> None:
 
     assert told == (
         "Dockerfile:3: FROM $B names no image: build argument B has no value\n"
-        '  next: [tool.lamina.args] B = "…", or ARG B=… before the first FROM'
+        '  next: B = "…" in [tool.lamina.args], or ARG B=… before the first FROM'
     )
 
 

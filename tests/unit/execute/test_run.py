@@ -826,7 +826,13 @@ def test_a_failed_step_is_named_in_one_line_and_once(linked: Repo, tmp_path: Pat
             "if a proxy inspects TLS here, give the step a bundle that has its CA",
         ),
         ("  Caused by: invalid peer certificate: UnknownIssuer", "if a proxy inspects TLS here"),
-        ("curl: (60) SSL certificate problem: self-signed certificate", "if a proxy inspects TLS here"),
+        (
+            "curl: (60) SSL certificate problem: self-signed certificate",
+            (
+                "if a proxy inspects TLS here, give the step a bundle that has its CA, as a build secret: "
+                'ca = { file = "/etc/ssl/certs/ca-certificates.crt" } below [tool.lamina.secrets], and RUN'
+            ),
+        ),
     ],
 )
 def test_the_last_lines_of_a_failed_step_give_the_next_step(

@@ -152,5 +152,5 @@ def test_a_host_is_never_made_up(recorded: tuple[Recorded, ...], account: str | 
         known_host(recorded, REPOSITORIES, account)
 
     assert what in str(caught.value)
-    assert "[tool.lamina.ecr] host" in str(caught.value)
+    assert '.amazonaws.com" in [tool.lamina.ecr]' in str(caught.value)
     assert "invoke build-all --push" in str(caught.value)

@@ -102,13 +102,13 @@ def test_faults_that_a_plan_refuses_are_reported_and_the_proposal_stands(
 ) -> None:
     repo.write("embed/Dockerfile", "FROM scratch\nCOPY handler.py made.whl /var/task/\n")
     repo.write("embed/handler.py")
-    repo.write("infra/template.yaml", "Transform: AWS::Serverless-2016-10-31\nResources: [\n")
+    repo.write("infra/template.yaml", "Transform: AWS::Serverless-2016-10-31\n# Image\nResources: [\n")
     repo.write("helm/template.yaml", "{{ if }}\n")
 
     assert lamina("init", "--write") == 0
 
     out = capsys.readouterr().out
-    assert "note: infra/template.yaml:3: cannot be read as YAML" in out
+    assert "note: infra/template.yaml:4: cannot be read as YAML" in out
     assert "to fix before a build:" in out
     assert "note: embed/Dockerfile:2: COPY made.whl: there is no such file in the context" in out
     assert 'dockerfile = "embed/Dockerfile"\ncontext = "embed"' in (repo.root / "lamina.toml").read_text()

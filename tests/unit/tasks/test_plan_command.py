@@ -67,7 +67,7 @@ BAD: dict[str, tuple[Callable[[Repo], object], tuple[str, ...], int, str]] = {
         lambda repo: None,
         ("--image", "lambda-embeding"),
         3,
-        "error: --image: there is no image 'lambda-embeding'",
+        "error: there is no image 'lambda-embeding'",
     ),
     "a circle": (
         lambda repo: repo.image(D, f"FROM {E}"),

@@ -22,7 +22,12 @@ from .conftest import Command
         (("--lits",), "lamina has no flag --lits; did you mean --list?"),
         (("plan", "--image"), "plan: --image needs a value\n  next: lamina --help plan"),
         (("build-all", "--builder"), "build-all: --builder needs a value"),
-        (("smoke", "--timeout", "soon"), "'soon' is not a whole number\n  next: lamina --help smoke"),
+        (
+            ("smoke", "--timeout", "soon"),
+            "smoke: --timeout: 'soon' is not a whole number\n  next: lamina --help smoke",
+        ),
+        (("smoke", "--timeout=soon"), "smoke: --timeout: 'soon' is not a whole number"),
+        (("promote", "dev"), "promote needs FROM and TO\n  next: lamina --help promote"),
     ],
 )
 def test_a_mistake_is_reported_with_the_nearest_name(
