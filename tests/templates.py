@@ -5,12 +5,13 @@ from __future__ import annotations
 from lamina.aws.templates import StackTemplate
 from lamina.codebuild.project import CodeBuildAccount, project_definition, role_policy, trust_policy
 from lamina.codebuild.templates import builds
-from lamina.declare.accounts import Ecr, PullThrough
 from lamina.declare.codebuild import CodeBuildSettings
+from lamina.declare.ecr import Ecr
 from lamina.ecr.desired import EcrCaller, wanted_resources
 from lamina.ecr.templates import repositories
 from lamina.iam.policies import DOCUMENTS, PolicyScope, policy
 from lamina.iam.templates import policies_template, role_of_builds
+from lamina.refs import PullThrough
 
 ACCOUNT = "123456789012"
 KEY = f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/1a2b3c4d-0000-4000-8000-000000000000"

@@ -24,6 +24,7 @@ REGION = regex(
     r"(?:[a-z]{2}(?:-gov|-iso[a-z]?)?|eusc-[a-z]{2})-(?:central|(?:north|south)(?:east|west)?|east|west)-[0-9]{1,2}"
 )
 """The names of AWS' regions, also of those to come."""
+_PARTITION = regex(r"(?:cn|[a-z]{2}-gov|[a-z]{2}-iso[a-z]?|eusc)(?=-)")
 ECR_PUBLIC_REGION = "us-east-1"
 """The region whose API issues tokens for ECR Public."""
 _ECR_PUBLIC = frozenset({"public.ecr.aws", "ecr-public.aws.com"})
@@ -162,6 +163,12 @@ class PullThrough:
         path = reference.repository
         official = self.registry == "docker.io" and "/" not in path
         return f"{self.prefix}/library/{path}" if official else f"{self.prefix}/{path}"
+
+
+def partition_of(region: str) -> str:
+    """Return the beginning of a region's name that tells its partition: ``cn``, ``us-gov``; else empty."""
+    found = _PARTITION.match(region)
+    return found[0] if found else ""
 
 
 def is_ecr(reference: Reference) -> bool:

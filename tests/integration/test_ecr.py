@@ -264,9 +264,12 @@ def test_obstacles_to_a_setup_are_reported(
 
 
 def test_repositories_in_other_regions_are_set_up_as_well(ecr: Repo, front: AwsFront) -> None:
-    ecr.write("pyproject.toml", '[tool.lamina.ecr]\nregions = ["us-east-1"]\n')
+    # eu-west-1 is the registry's own, as AWS is configured, which the configuration does not say.
+    ecr.write("pyproject.toml", '[tool.lamina.ecr]\nregions = ["us-east-1", "eu-west-1"]\n')
     made = ecr.ok("ecr.setup", "--json").json["changes"]
     assert {each["region"] for each in made} == {"eu-west-1", "us-east-1"}
+    asked = [(each["region"], each["resource"], each["aspect"]) for each in made]
+    assert len(asked) == len(set(asked))
     name = f"lambda-tiny-{stack_of(ecr)}"
     policy = front.client("ecr", "us-east-1").get_repository_policy(repositoryName=name)["policyText"]
     assert "arn:aws:lambda:us-east-1:123456789012:function:*" in policy

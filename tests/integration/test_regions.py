@@ -144,7 +144,23 @@ def test_its_repository_has_to_exist(team: Team) -> None:
         team.plan()
 
 
-def test_its_image_is_copied_there_and_each_function_gets_that_of_its_region(team: Team) -> None:
+def test_a_policy_that_cannot_be_read_in_one_region_does_not_hide_those_of_others(team: Team) -> None:
+    team.configure('"us-east-1"', far=ARN.replace(ACCOUNT, "210987654321"))
+    near = f"arn:aws:lambda:{HOME}:210987654321:function:near"
+    text = (team.repo.root / "pyproject.toml").read_text()
+    team.repo.write("pyproject.toml", text.replace('"near"', f'"{near}"'))
+
+    with pytest.raises(AwsError) as refused:
+        team.plan()
+
+    told = [each.what for each in refused.value.problems]
+    assert told[0] == "there is no repository app-dev in us-east-1"
+    assert told[1].startswith("the policy of the repository app-dev does not let account 210987654321 pull")
+
+
+def test_its_image_is_copied_there_and_each_function_gets_that_of_its_region(
+    team: Team, capsys: pytest.CaptureFixture[str]
+) -> None:
     team.reach()
 
     session, planned = team.plan()
@@ -160,11 +176,14 @@ def test_its_image_is_copied_there_and_each_function_gets_that_of_its_region(tea
     assert planned.placement
     bring(session, planned.placement, planned.copies, dry_run=True)
     assert not team.far.manifests
+    assert f"would be copied to {far}" in capsys.readouterr().out
     bring(session, planned.placement, planned.copies, dry_run=False)
     assert team.far.digest(REPOSITORY, planned.moves[0].wanted.tag) == digest
     team.far.asked.clear()
     bring(session, planned.placement, planned.copies, dry_run=False)
     assert not [each for each in team.far.asked if not each.startswith(("GET", "HEAD"))]
+    bring(session, planned.placement, planned.copies, dry_run=True)
+    assert "would be copied" not in capsys.readouterr().out
 
 
 def test_a_tag_of_another_image_is_not_moved(team: Team) -> None:

@@ -23,7 +23,7 @@ The parts of an upload are nothing before it is completed.
 """
 _RESOURCES = (
     *("FunctionName", "repositoryName", "projectName", "Bucket", "prefix", "StackName"),
-    "resourceArn",
+    *("resourceArn", "ecrRepositoryPrefix"),
     *("name", "Name", "id"),
 )
 """Parameters that name what is changed; the first that is given counts."""

@@ -14,14 +14,15 @@ COMPLETE: Final = "COMPLETE"
 
 
 def read_replication(
-    clients: Clients, repository: str, digest: str, *, account: str | None
+    clients: Clients, repository: str, digest: str, *, account: str | None, of: str
 ) -> Mapping[str, str]:
-    """Return region -> state of the replica of an image in the same account; empty without replication.
+    """Return region -> state of the replica of an image in an account; empty without replication.
 
     Args:
         clients: of the registry's region.
         repository: its full name.
         account: the registry's owner; None for the caller's own registry.
+        of: the account of the replicas. An image may have some in other accounts too.
 
     Raises RegistryError.
     https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ImageReplicationStatus.html
@@ -33,5 +34,5 @@ def read_replication(
     return {
         each["region"]: each["status"]
         for each in answer.get("replicationStatuses", ())
-        if "region" in each and "status" in each
+        if "region" in each and "status" in each and each.get("registryId", of) == of
     }

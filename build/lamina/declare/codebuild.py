@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import field, replace
 
-from lamina.declare.accounts import ECR_KEYS, check_shape, read_tags
+from lamina.declare.accounts import check_shape
 from lamina.declare.document import TEXTS, Document, Entries, Key
+from lamina.declare.ecr import ECR_KEYS, read_tags
 from lamina.declare.grammar import REGIONS
 from lamina.patterns import regex
 from lamina.refs import REGION, Reference

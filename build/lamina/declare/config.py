@@ -13,11 +13,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import field
 from pathlib import Path
 
-from lamina.declare.accounts import ECR_KEYS, GC_KEYS, Ecr, Retention, read_ecr, read_retention
+from lamina.declare.accounts import GC_KEYS, Retention, read_retention
 from lamina.declare.codebuild import KEYS as CODEBUILD_KEYS
 from lamina.declare.codebuild import TABLE as CODEBUILD
 from lamina.declare.codebuild import CodeBuildSettings, read_codebuild
 from lamina.declare.document import LAMINA_TOML, PYPROJECT, TEXTS, Document, Entries, Key, has_table
+from lamina.declare.ecr import ECR_KEYS, Ecr, read_ecr
 from lamina.declare.expand import ExpansionError, expand
 from lamina.declare.functions import FUNCTIONS, Function, check_claims, check_regions, read_functions
 from lamina.declare.grammar import (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from lamina.declare.accounts import Ecr
 from lamina.declare.document import TEXTS, Document, Key
+from lamina.declare.ecr import Ecr
 from lamina.declare.grammar import REGIONS
 from lamina.declare.settings import SettingValue, Value
 from lamina.patterns import regex

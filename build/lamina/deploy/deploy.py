@@ -201,19 +201,15 @@ def _closed(session: Session, placement: Placement, wanted: Iterable[DesiredFunc
     by_registry: dict[Session, list[DesiredFunction]] = {}
     for each in wanted:
         by_registry.setdefault(placement.session_of(each, session), []).append(each)
-    account = session.project.stack.account
-    try:
-        return tuple(
-            problem
-            for there, some in by_registry.items()
-            if there.ecr
-            for problem in pull_obstacles(some, account, there.ecr.setup.policy)
-        )
-    except RegistryError as error:
-        session.screen.notes(
-            replace(each, what=f"pull policies not read: {each.what}") for each in error.problems
-        )
-        return ()
+    account, closed = session.project.stack.account, list[Problem]()
+    for there, some in by_registry.items():
+        try:
+            closed += pull_obstacles(some, account, there.ecr.setup.policy) if there.ecr else ()
+        except RegistryError as error:
+            session.screen.notes(
+                replace(each, what=f"pull policies not read: {each.what}") for each in error.problems
+            )
+    return tuple(closed)
 
 
 def busy(live: Mapping[str, Live]) -> Iterator[Problem]:

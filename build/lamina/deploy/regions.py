@@ -156,7 +156,8 @@ def bring(session: Session, placement: Placement, copies: Sequence[RegionalImage
     """
     if dry_run:
         for each in copies:
-            session.screen.say(f"{each.image}: would be copied to {each.target}")
+            if placement.sessions[each.region].registry.digest(each.target) is None:
+                session.screen.say(f"{each.image}: would be copied to {each.target}")
         return
 
     def one(each: RegionalImage) -> RegistryError | None:
@@ -186,13 +187,14 @@ def _replication(session: Session, each: RegionalImage) -> Callable[[], str | No
     """Return a function that reads the state of a replica; None if there is none, or AWS does not say."""
 
     def read() -> str | None:
+        there = EcrHost.of(each.target)
+        if session.ecr is None or there is None:
+            return None
+        inventory, digest = session.ecr.inventory, str(each.source.digest)
         try:
-            if session.ecr is None:
-                return None
-            states = session.ecr.inventory.replication(each.source.repository, str(each.source.digest))
+            return inventory.replication(each.source.repository, digest, of=there.account).get(each.region)
         except RegistryError:
             return None
-        return states.get(each.region)
 
     return read
 

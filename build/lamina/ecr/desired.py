@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from lamina.declare.accounts import Ecr, account_of
+from lamina.declare.accounts import account_of
+from lamina.declare.ecr import Ecr
 from lamina.errors import Problem
 from lamina.json_data import Json, JsonTable, as_list, as_table, as_texts
 

@@ -9,7 +9,7 @@ from itertools import groupby
 
 from lamina.aws.clients import CONNECTIONS
 from lamina.aws.ecr_settings import CacheRule, EcrSetup, TemplateFacts
-from lamina.declare.accounts import Ecr
+from lamina.declare.ecr import Ecr
 from lamina.ecr.desired import (
     ACCOUNT,
     APPLIED,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from lamina.aws.templates import StackTemplate, TemplateResource, reference, tag_list, text
 from lamina.ecr.desired import (
@@ -31,8 +31,11 @@ _BY_HAND = Problem(
 )
 
 
-def repositories(wanted: Mapping[str, Aspects], stack: str) -> StackTemplate:
-    """Return repositories and creation templates. They stay if a stack is deleted: functions need images."""
+def repositories(wanted: Mapping[str, Aspects], stack: str, others: Sequence[str] = ()) -> StackTemplate:
+    """Return repositories and creation templates. They stay if a stack is deleted: functions need images.
+
+    others: other regions with functions, which need a template of their own.
+    """
     return StackTemplate(
         name="LaminaRepositories",
         stack=stack,
@@ -43,7 +46,14 @@ def repositories(wanted: Mapping[str, Aspects], stack: str) -> StackTemplate:
             for name, aspects in wanted.items()
             if name != ACCOUNT
         ),
-        notes=(*([_BY_HAND] if ACCOUNT in wanted else []), *_shared(wanted)),
+        notes=(*([_BY_HAND] if ACCOUNT in wanted else []), *_shared(wanted), *map(_not_for, others)),
+    )
+
+
+def _not_for(region: str) -> Problem:
+    return Problem(
+        what=f"the template is not for {region}: its policies name functions of the registry's own region",
+        hint=f'print another one with a stack that has region = "{region}" for ecr (docs/ecr.md)',
     )
 
 

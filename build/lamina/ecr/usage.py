@@ -24,6 +24,7 @@ from lamina.ecr.pullers import (
 from lamina.errors import AwsError, ConfigError, Problem
 from lamina.flow.session import Session
 from lamina.parallel import gather
+from lamina.refs import EcrHost, Reference
 from lamina.registries.ecr import EcrRegistry
 
 _UNKNOWN = "nothing is deleted: unless all functions can be read, any image may be in use"
@@ -73,8 +74,12 @@ def plan_usage_sources(session: Session, repositories: Iterable[str]) -> UsageSo
 
 
 def check_declared(session: Session, usages: Iterable[Usage]) -> None:
-    """Raise ConfigError for functions declared by ARN in an account or region that was not asked."""
+    """Raise ConfigError for functions declared by ARN in an account or region that was not asked.
+
+    Those in another region than the registry do not run its images: Lambda does not allow that.
+    """
     seen = {(each.account, each.region): str(each) for each in usages}
+    registry = EcrHost.of(Reference.parse(f"{session.prefix}any"))
     ConfigError.check(
         Problem(
             what=f"the function {function.arn} runs {name}, but gc does not ask its account and region",
@@ -85,6 +90,7 @@ def check_declared(session: Session, usages: Iterable[Usage]) -> None:
         for name, spec in session.project.images.items()
         for function in spec.functions
         if function.arn and tuple(function.arn.split(":")[4:2:-1]) not in seen
+        if registry is None or function.region == registry.region
     )
 
 

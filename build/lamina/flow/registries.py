@@ -14,7 +14,7 @@ from lamina.errors import RegistryError
 from lamina.flow.checkout import Checkout
 from lamina.masks import Mask
 from lamina.process import Runner
-from lamina.refs import Reference
+from lamina.refs import EcrHost, Reference
 from lamina.report.console import Screen
 
 if TYPE_CHECKING:  # imported only when a registry is used
@@ -190,14 +190,16 @@ class Registries:
         public = self._checkout.project.ecr.public_login
         return EcrLogins(self._runner, open_clients=self._aws, learn=self._mask.learn, public=public)
 
-    def upstream(self, reference: Reference) -> OciRegistry:
-        """Return the registry that serves an external image."""
+    def upstream(self, reference: Reference) -> EcrRegistry | OciRegistry:
+        """Return the registry that serves an external image: the project's own, with its role, or another."""
+        if self.on_ecr and self._checkout.project.ecr.role and EcrHost.of(reference):
+            return self.of(reference)
         return self._oci(reference.pull_host)
 
     def of(self, reference: Reference) -> EcrRegistry | OciRegistry:
         """Return the registry of a full reference: the project's own, or any, with docker's credentials."""
         is_own = self.remote and self.own.address.partition("/")[0] == reference.pull_host
-        return self.own if is_own else self.upstream(reference)
+        return self.own if is_own else self._oci(reference.pull_host)
 
     def _oci(self, address: str) -> OciRegistry:
         from lamina.registries.connect import oci_registry

@@ -11,8 +11,9 @@ from lamina.aws.kms import key_arn
 from lamina.aws.templates import StackTemplate
 from lamina.codebuild.build import lacking_registry
 from lamina.codebuild.setup import lacking_role, read_policies, repositories_of
-from lamina.declare.accounts import Ecr, account_of
+from lamina.declare.accounts import account_of
 from lamina.declare.config import Project
+from lamina.declare.ecr import Ecr
 from lamina.errors import ConfigError, Problem, meant
 from lamina.flow.session import Session
 from lamina.iam.policies import DOCUMENTS, PolicyScope, policy

@@ -76,11 +76,14 @@ class EcrInventory:
                 return None
             return policy
 
-    def replication(self, repository: str, digest: str) -> Mapping[str, str]:
-        """Return region -> state of an image's replica. repository: its full name. Raises RegistryError."""
+    def replication(self, full: str, digest: str, *, of: str) -> Mapping[str, str]:
+        """Return region -> state of an image's replica in the account ``of``. Raises RegistryError.
+
+        full: the repository's full name.
+        """
         from lamina.aws.ecr_replication import read_replication
 
-        return read_replication(self._clients, repository, digest, account=self._account)
+        return read_replication(self._clients, full, digest, account=self._account, of=of)
 
     def scan(self, full: str, digest: str) -> ImageScan:
         """Return the scan of an image in a repository, by its full name."""

@@ -39,8 +39,9 @@ def ecr_setup(session: Session, *, dry_run: bool, form: str, json: bool) -> int:
     from lamina.ecr.setup import apply, plan_setup
     from lamina.ecr.show import setup_documents, show_setup
 
-    regions = (session, *map(session.in_region, session.project.ecr.regions if session.on_ecr else ()))
-    planned = [(each, plan_setup(each)) for each in regions]
+    planned = [(session, plan_setup(session))]
+    others = (each for each in session.project.ecr.regions if each != planned[0][1].caller.region)
+    planned += [(each, plan_setup(each)) for each in map(session.in_region, others)]
     problems: list[Problem] = []
     for each, found in planned:
         show_setup(session.screen, found)
@@ -59,7 +60,8 @@ def _repositories(session: Session) -> StackTemplate:
     from lamina.ecr.setup import desired
     from lamina.ecr.templates import repositories
 
-    return repositories(desired(session)[1], session.project.stack.name)
+    project = session.project
+    return repositories(desired(session)[1], project.stack.name, project.ecr.regions)
 
 
 def gc(

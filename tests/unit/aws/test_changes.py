@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError
+from botocore.stub import Stubber
 from moto import mock_aws
 
 from lamina.aws.changes import AwsCall, watch
@@ -55,6 +56,18 @@ def test_a_change_is_recorded_with_account_region_and_request(clients: Clients, 
     assert (call.action, call.resource) == ("ecr:CreateRepository", "team/app-dev")
     assert (call.account, call.region, call.error) == (CALLER, "eu-west-1", None)
     assert call.request_id == answer["ResponseMetadata"]["RequestId"]
+
+
+def test_a_rule_of_a_cache_is_recorded_by_its_prefix(clients: Clients, calls: list[AwsCall]) -> None:
+    client = clients("ecr")
+    rule = {"ecrRepositoryPrefix": "ecr-public", "upstreamRegistryUrl": "public.ecr.aws"}
+    with Stubber(client) as stub:
+        stub.add_response("create_pull_through_cache_rule", {**rule, "registryId": CALLER}, rule)
+        client.create_pull_through_cache_rule(**rule)
+
+    assert [(each.action, each.resource, each.account) for each in calls] == [
+        ("ecr:CreatePullThroughCacheRule", "ecr-public", CALLER)
+    ]
 
 
 def test_reading_is_not_recorded_and_the_account_is_learned_from_it(

@@ -246,3 +246,25 @@ def test_a_repository_that_is_not_there_holds_nothing(aws: Aws) -> None:
     aws.refuses("describe_images", "RepositoryNotFoundException")
 
     assert EcrInventory(aws, account=None, prefix="").stored("app") == ()
+
+
+def test_the_replica_of_another_account_is_not_that_of_ours(aws: Aws) -> None:
+    states = [
+        {"region": "us-east-1", "registryId": "1" * 12, "status": "COMPLETE"},
+        {"region": "us-east-1", "registryId": THEIRS, "status": "IN_PROGRESS"},
+        {"region": "eu-west-2", "registryId": THEIRS, "status": "FAILED"},
+    ]
+    image = {"imageDigest": DIGEST}
+    for _ in range(2):
+        aws.will(
+            "describe_image_replication_status",
+            {"repositoryName": NAME, "imageId": image, "replicationStatuses": states},
+            {"repositoryName": NAME, "imageId": image},
+        )
+    inventory = EcrInventory(aws, account=None, prefix="team")
+
+    assert inventory.replication(NAME, DIGEST, of="1" * 12) == {"us-east-1": "COMPLETE"}
+    assert inventory.replication(NAME, DIGEST, of=THEIRS) == {
+        "us-east-1": "IN_PROGRESS",
+        "eu-west-2": "FAILED",
+    }

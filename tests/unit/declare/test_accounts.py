@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from lamina.declare.accounts import AwsAccount, Ecr, Retention, account_of
+from lamina.declare.accounts import AwsAccount, Retention, account_of
 from lamina.declare.config import load_project
+from lamina.declare.ecr import Ecr
 from lamina.errors import ConfigError
 from lamina.refs import PullThrough
 
@@ -235,6 +236,45 @@ def test_other_regions_are_named_once_and_without_the_registrys_own(repo: Repo) 
         "'x' is not an AWS region",
         "us-east-1 is the registry's own region, or listed twice",
     ]
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ('kms-key = "arn:aws:kms:eu-west-1:123456789012:alias/a"', "kms-key is an ARN, and the key has"),
+        ('region = "cn-north-1"', "us-east-1 is in another partition of AWS than cn-north-1"),
+        ('region = "us-gov-west-1"', "us-east-1 is in another partition of AWS than us-gov-west-1"),
+        ('region = "us-iso-east-1"', "us-east-1 is in another partition of AWS than us-iso-east-1"),
+    ],
+)
+def test_other_regions_need_keys_of_their_own_in_one_partition(repo: Repo, config: str, told: str) -> None:
+    repo.config(f'[tool.lamina.ecr]\n{config}\nregions = ["us-east-1"]\n')
+    with pytest.raises(ConfigError) as refused:
+        repo.project()
+    assert refused.value.problems[0].what.startswith(told)
+
+    repo.config(f"[tool.lamina.ecr]\n{config}\n")
+    assert repo.project().ecr.regions == ()
+
+
+def test_a_stack_can_stand_for_the_registry_in_another_region(repo: Repo) -> None:
+    repo.image("app", f"FROM {RUNTIME}")
+    repo.config(
+        """
+[tool.lamina.ecr]
+region = "eu-west-1"
+regions = ["us-east-1"]
+pull-through = ["public.ecr.aws"]
+
+[tool.lamina.stacks.prod-us]
+repository = "{image}-prod"
+ecr = { region = "us-east-1", regions = [], pull-through = [] }
+"""
+    )
+    home, there = (load_project(repo.root, env={"LAMINA_STACK": each}) for each in ("prod", "prod-us"))
+
+    assert there.repository("app") == home.repository("app") == "app-prod"
+    assert there.ecr == home.ecr.in_region("us-east-1")
 
 
 def test_the_registry_in_another_region_is_the_same_without_what_only_builds_need(repo: Repo) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from lamina.declare.accounts import Ecr
+from lamina.declare.ecr import Ecr
 from lamina.ecr.desired import (
     ACCOUNT,
     APPLIED,

@@ -11,7 +11,7 @@ import pytest
 from cfnlint.api import ManualArgs, lint
 
 from lamina.aws.formats import FORMATS, check_format, render
-from lamina.declare.accounts import Ecr
+from lamina.declare.ecr import Ecr
 from lamina.ecr.desired import ACCOUNT, Aspects, EcrCaller, wanted_resources
 from lamina.ecr.templates import repositories
 from lamina.errors import ConfigError
@@ -111,6 +111,12 @@ def test_a_note_names_what_the_template_of_a_second_stack_cannot_make_again() ->
     assert notes(Ecr(blob_mounting=False)) == []
     (found,) = notes(Ecr(blob_mounting=False, pull_through=CACHES, template="team"))
     assert all(name in found for name in ("template team", "cache ecr-public", "cache docker-hub"))
+
+
+def test_a_template_says_for_which_regions_it_is_not() -> None:
+    (note,) = repositories(wanted(Ecr(blob_mounting=False)), "dev", ("us-east-1",)).notes
+
+    assert note.what.startswith("the template is not for us-east-1: ")
 
 
 def test_terraform_has_every_repository_and_destroys_none() -> None:

@@ -194,3 +194,17 @@ def test_a_lock_asks_the_registry_itself_when_the_cache_refuses(
 
     assert [each for each in ecr.asked if "https://public.ecr.aws/v2/lambda/python/manifests/3.13" in each]
     assert "comes from public.ecr.aws itself" in capsys.readouterr().out
+
+
+def test_the_role_of_the_registry_reads_images_that_a_dockerfile_names_there(shop: Shop, repo: Repo) -> None:
+    own = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
+    mine, theirs = (Reference.parse(f"{host}/shared:1") for host in (own, own.replace("1", "2", 1)))
+    plain = f'[tool.lamina.ecr]\nhost = "{own}"\n'
+    repo.config(plain)
+    session = opened(shop)
+    assert session.registries.upstream(mine) is not session.registry
+
+    repo.config(f'{plain}role = "arn:aws:iam::123456789012:role/images"\n')
+    session = opened(shop)
+    assert session.registries.upstream(mine) is session.registry
+    assert session.registries.upstream(theirs) is not session.registry
