@@ -213,10 +213,13 @@ def caller_policy(
     architectures: Sequence[str],
     repositories: Iterable[str],
     caches: Iterable[str] = (),
+    registry_role: str | None = None,
 ) -> JsonTable:
     """Return the policy for users of codebuild.build, followed by the actions for codebuild.setup.
 
-    caches: prefixes of pull-through caches, which the caller has ECR fill.
+    Args:
+        caches: prefixes of pull-through caches, which the caller has ECR fill.
+        registry_role: the role with which the caller asks the registry.
     """
     bucket = f"arn:{account.partition}:s3:::{settings.bucket}"
     projects = _projects(settings, account, architectures)
@@ -240,6 +243,7 @@ def caller_policy(
             _allow(
                 "Images", repository_actions, [account.repository(name) for name in sorted({*repositories})]
             ),
+            *([_allow("RegistryRole", ["sts:AssumeRole"], [registry_role])] if registry_role else []),
             *(
                 [_allow("PullThroughCaches", sorted((*_PULL, _IMPORT, "ecr:CreateRepository")), below)]
                 if below

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 
+from lamina.aws.clients import Access
 from lamina.aws.codebuild import CodeBuild
 from lamina.aws.kms import key_arn
 from lamina.aws.source_bucket import SourceBucket
@@ -111,19 +112,19 @@ def read_policies(session: Session) -> Mapping[str, JsonTable]:
 def _policies(session: Session, settings: CodeBuildSettings, codebuild: CodeBuild) -> Mapping[str, JsonTable]:
     """Return the policies by name: who may assume the role of builds, what it may do, and its callers."""
     architectures, repositories = architectures_of(session), repositories_of(session)
-    caller = codebuild.caller()
+    caller, ecr = codebuild.caller(), session.project.ecr
     account = CodeBuildAccount(
         partition=caller.partition,
         account=caller.account,
         region=codebuild.region,
-        registry_account=session.project.ecr.account or caller.account,
-        registry_region=session.project.ecr.region or codebuild.region,
+        registry_account=ecr.account or caller.account,
+        registry_region=CodeBuild(session.aws(Access(region=ecr.region))).region,
     )
-    caches = [each.prefix for each in session.project.ecr.pull_through]
+    caches = [each.prefix for each in ecr.pull_through]
     return {
         "trust": trust_policy(settings, account, architectures),
         "role": role_policy(settings, account, architectures, repositories, outside_images(session), caches),
-        "caller": caller_policy(settings, account, architectures, repositories, caches),
+        "caller": caller_policy(settings, account, architectures, repositories, caches, ecr.role),
     }
 
 

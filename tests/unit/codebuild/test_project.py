@@ -60,6 +60,14 @@ def test_the_documents_hold_what_the_setup_prints() -> None:
     assert (DOCS / "codebuild-caller.json").read_text() == shown_policy(caller) + "\n"
 
 
+def test_the_caller_may_assume_the_role_of_the_registry() -> None:
+    role = "arn:aws:iam::123456789012:role/images"
+    caller = caller_policy(SAMPLE, ACCOUNT, BOTH, REPOSITORIES, registry_role=role)
+
+    assert statement(caller, "RegistryRole")["Action"] == ["sts:AssumeRole"]
+    assert statement(caller, "RegistryRole")["Resource"] == [role]
+
+
 def test_nothing_is_allowed_on_everything_but_the_token() -> None:
     for policy in (
         role_policy(SAMPLE, ACCOUNT, BOTH, REPOSITORIES),

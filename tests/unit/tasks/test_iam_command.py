@@ -110,6 +110,23 @@ region = "us-east-1"
     assert not named & {"OnlyForTags", "OnlyForMoreOfEcrPublic", "OnlyForOtherServicesThatUseImages"}
 
 
+def test_builds_in_another_region_push_to_the_registrys(
+    lamina: Command, receipts: Repo, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    builds = CONFIG.replace("[tool.lamina.codebuild]", '[tool.lamina.codebuild]\nregion = "us-east-1"')
+    receipts.config(
+        builds.replace('region = "eu-west-1"\n', 'role = "arn:aws:iam::210987654321:role/images"\n')
+    )
+
+    found = printed(lamina, capsys, "codebuild", "codebuild-caller")
+    for document in (found["codebuild"], found["codebuild-caller"]):
+        images = next(each for each in document["Statement"] if each["Sid"] == "Images")
+        assert {each.split(":")[3] for each in images["Resource"]} == {"eu-central-1"}
+    assert "arn:aws:iam::210987654321:role/images" in json.dumps(found["codebuild-caller"])
+    assert "arn:aws:codebuild:us-east-1:" in json.dumps(found["codebuild-trust"])
+
+
 def test_keys_are_those_of_every_region(lamina: Command, receipts: Repo, capsys: Output) -> None:
     keys = {}
     for region in ("eu-west-1", "us-east-1"):
