@@ -126,6 +126,14 @@ class Reference:
         return f"{self.name}{tag}{digest}"
 
 
+def context_key(name: str) -> str:
+    """Return the key under which the Dockerfile frontend looks an image up among the named contexts."""
+    try:
+        return Reference.parse(name).familiar
+    except ValueError:  # it refuses the name
+        return name
+
+
 UPSTREAMS: Mapping[str, tuple[str, str, bool]] = {
     "public.ecr.aws": ("public.ecr.aws", "ecr-public", False),
     "quay.io": ("quay.io", "quay", False),

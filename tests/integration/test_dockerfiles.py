@@ -49,7 +49,7 @@ def test_a_dockerfile_with_every_feature(repo: Repo, engine: TestEngine) -> None
         "\n"
         "FROM scratch AS wanted\n"
         "COPY --from=tools /made.txt /made.txt\n"
-        "COPY --from=shared data/*.json /shared/\n"
+        "COPY --from=library/shared:latest data/*.json /shared/\n"
         "COPY conf-?.ini [xy]*/ /conf/\n"
         'COPY ["with space.txt", "/"]\n'
         "COPY --link --chmod=0600 secretive.txt /\n"

@@ -25,7 +25,7 @@ INSTRUCTIONS = frozenset({
 _MAY_BE_EMPTY = frozenset({"CMD", "ENTRYPOINT", "RUN"})
 _GO_LINE = regex(r"line (\d+)")
 _ONBUILD = regex(r"\s*ONBUILD\s+", re.IGNORECASE)
-_DIRECTIVE = regex(r"#\s*(syntax|escape)\s*=\s*(.+?)\s*", re.IGNORECASE)
+_DIRECTIVE = regex(r"[ \t]*#\s*(syntax|escape|check)\s*=\s*(.+?)\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,13 +184,20 @@ def _is_start(text: str) -> bool:
 
 
 def _directives(text: str) -> Iterator[str]:
-    """Yield the directives that BuildKit obeys. They end at the first line that is not a comment."""
+    """Yield the directives in the first lines. They end at the first line that is not a comment.
+
+    BuildKit obeys none after another comment. A ``syntax=`` counts there too, as it has always done.
+    """
+    obeyed = True
     for line in text.removeprefix("\ufeff").split("\n"):
         found = _DIRECTIVE.fullmatch(line.rstrip("\r"))
-        if found:
-            yield f"{found.group(1).lower()}={found.group(2)}"
-        elif not line.startswith("#"):
-            return
+        key = found.group(1).lower() if found else ""
+        if found and ((key == "syntax" and line.startswith("#")) or (key == "escape" and obeyed)):
+            yield f"{key}={found.group(2)}"
+        elif not found:
+            obeyed = False
+            if not line.startswith("#"):
+                return
 
 
 class _Parsed(Protocol):

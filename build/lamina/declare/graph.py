@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import graphlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from lamina.declare.config import ImageSpec, Project
@@ -13,7 +13,7 @@ from lamina.declare.recipe import SCRATCH, External, Recipe
 from lamina.declare.resolve import resolve
 from lamina.errors import ConfigError, LaminaError, Problem, SelectionError, meant
 from lamina.reachable import reachable
-from lamina.refs import Reference
+from lamina.refs import Reference, context_key
 from lamina.values import dataclass
 
 _OWN_TAGS = (None, "stable")
@@ -173,7 +173,7 @@ def _join(name: str, recipe: Recipe, project: Project) -> _Joint:
         except ValueError as error:
             problems.append(Problem(what=str(error), where=where))
             continue
-        if recipe.dockerfile.stage(external.name.removesuffix(":latest")):
+        if recipe.dockerfile.stage(context_key(external.name)):
             # BuildKit would build FROM the image and ignore the stage of that name.
             problems.append(
                 Problem(
@@ -187,8 +187,23 @@ def _join(name: str, recipe: Recipe, project: Project) -> _Joint:
             parents[image] = (*parents.get(image, ()), external.name)
         else:
             outside.append(external)
-    ConfigError.check(problems)
+    ConfigError.check((*problems, *_mistaken(recipe, parents, outside)))
     return _Joint(parents=parents, externals=tuple(outside))
+
+
+def _mistaken(
+    recipe: Recipe, parents: Mapping[str, tuple[str, ...]], outside: Iterable[External]
+) -> Iterator[Problem]:
+    """Yield external images that BuildKit cannot tell from another image: both would be built on one."""
+    known = {context_key(alias): alias for aliases in parents.values() for alias in aliases}
+    for external in outside:
+        other = known.setdefault(context_key(external.name), external.name)
+        if other != external.name:
+            yield Problem(
+                what=f"{other} and {external.name} are one name to BuildKit",
+                where=recipe.dockerfile.where(external.line),
+                hint="write it in one way throughout the Dockerfile",
+            )
 
 
 def _is_ours(reference: Reference, image: str, project: Project) -> bool:

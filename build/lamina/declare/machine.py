@@ -8,6 +8,9 @@ from pathlib import Path
 from lamina.patterns import regex
 from lamina.values import dataclass
 
+_PARTS = ("PLATFORM", "OS", "ARCH", "VARIANT", "OSVERSION")
+GLOBAL_ARGS = frozenset({"TARGETSTAGE", *(kind + part for kind in ("BUILD", "TARGET") for part in _PARTS)})
+"""The build arguments that BuildKit declares before the first FROM."""
 _BINFMT = Path("/proc/sys/fs/binfmt_misc")
 OF_THE_IMAGE = "of the image"
 """The platform of a builder that has a machine for each platform, as CodeBuild does."""
@@ -45,6 +48,12 @@ def normal_platform(text: str) -> str | None:
     if len(parts) == 1 and architecture not in _ARCHITECTURES:
         return None
     return "/".join(part for part in (system.lower(), architecture, variant) if part)
+
+
+def platform_args(prefix: str, platform: str) -> dict[str, str]:
+    """Return the predefined arguments of a platform. prefix: ``BUILD`` or ``TARGET``."""
+    parts = [*platform.split("/"), "", ""]
+    return {prefix + name: value for name, value in zip(_PARTS, (platform, *parts[:3], ""), strict=True)}
 
 
 def family(platform: str) -> str:

@@ -7,19 +7,18 @@ from dataclasses import replace
 
 from lamina.declare.dockerfile import Dockerfile, Instruction, Stage
 from lamina.declare.flags import mount_options
-from lamina.declare.machine import normal_platform
+from lamina.declare.machine import GLOBAL_ARGS, normal_platform
 from lamina.errors import Problem
 from lamina.patterns import regex
 from lamina.values import dataclass
 
 SCRATCH = "scratch"
-PLATFORM_ARGS = ("PLATFORM", "OS", "ARCH", "VARIANT")
 _PROXY_ARGS = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
 PREDEFINED = frozenset(
     {
-        *(side + name for side in ("TARGET", "BUILD") for name in PLATFORM_ARGS),
+        *GLOBAL_ARGS,
         *(each for name in _PROXY_ARGS for each in (name, name.lower())),
-        *("TARGETSTAGE", "SOURCE_DATE_EPOCH"),
+        "SOURCE_DATE_EPOCH",
     }
 )
 """The build arguments that BuildKit gives a value, or knows: https://docs.docker.com/reference/dockerfile/#predefined-args"""
@@ -124,13 +123,14 @@ class Recipe:
             for each in stage.stage.instructions
             for flag in each.flags_of("mount")
         )
-        return tuple(sorted({each.get("id", "default") for each in flags if each.get("type") == "ssh"}))
+        agents = (each for each in flags if each.get("type", "").lower() == "ssh")
+        return tuple(sorted({each.get("id", "default") for each in agents}))
 
     @property
     def declared_args(self) -> frozenset[str]:
-        """Names of the build arguments declared by the used stages or before the first FROM."""
+        """Names of the build arguments declared by the used stages, before the first FROM, or by BuildKit."""
         header = {word.partition("=")[0] for each in self.dockerfile.header for word in each.words}
-        return frozenset(header.union(name for stage in self.stages for name, _ in stage.args))
+        return GLOBAL_ARGS.union(header, (name for stage in self.stages for name, _ in stage.args))
 
     @property
     def triggers(self) -> tuple[Instruction, ...]:

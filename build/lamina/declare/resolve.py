@@ -12,18 +12,11 @@ from lamina.declare.arguments import secret_fault, value_faults
 from lamina.declare.dockerfile import Dockerfile, Instruction, Stage
 from lamina.declare.expand import ExpansionError, UnknownVariableError, expand
 from lamina.declare.flags import mount_options
-from lamina.declare.machine import normal_platform
-from lamina.declare.recipe import (
-    PLATFORM_ARGS,
-    SCRATCH,
-    External,
-    Recipe,
-    ResolvedStage,
-    SourceFiles,
-    triggers_of,
-)
+from lamina.declare.machine import normal_platform, platform_args
+from lamina.declare.recipe import SCRATCH, External, Recipe, ResolvedStage, SourceFiles, triggers_of
 from lamina.errors import ConfigError, Problem
 from lamina.patterns import regex
+from lamina.refs import context_key
 from lamina.values import dataclass
 
 _URL = regex(r"(?:https?|git|ssh)://|git@")
@@ -81,6 +74,9 @@ class _Resolver:
         """Whether BuildKit's built-in frontend reads the file. Other frontends may accept more."""
         given = (each.removeprefix("escape=") for each in dockerfile.directives if each.startswith("escape="))
         self._escape = next(given, "\\")
+        self._contexts = {context_key(each): each for each in sorted(options.contexts)}
+        if len(self._contexts) < len(options.contexts):
+            self.problem(f"two of the contexts {', '.join(sorted(options.contexts))} are one to BuildKit", 1)
         self.header_scope = self._read_header()
         self._resolved: dict[int, tuple[ResolvedStage, _StageReader]] = {}
 
@@ -102,15 +98,17 @@ class _Resolver:
         )
 
     def _read_header(self) -> dict[str, str | None]:
+        given_args = self.options.args
         scope: dict[str, str | None] = {
-            **_platform_args("TARGET", self.options.platform),
-            **_platform_args("BUILD", self.options.build_platform),
+            **platform_args("TARGET", self.options.platform),
+            **platform_args("BUILD", self.options.build_platform),
             "TARGETSTAGE": self.options.target or self.file.stages[-1].name or "default",
         }
+        scope |= {name: given_args[name] for name in scope.keys() & given_args.keys()}
         for instruction in self.file.header:
             for word in instruction.words:
                 name, given, default = word.partition("=")
-                scope[name] = self.options.args.get(
+                scope[name] = given_args.get(
                     name, self.text(default, scope, instruction.line) if given else scope.get(name)
                 )
         return scope
@@ -129,8 +127,8 @@ class _Resolver:
         """Resolve a stage and those it is based on. Return its reader, which knows its variables."""
         if stage.index in self._resolved:
             return self._resolved[stage.index][1]
-        if stage.name in self.options.contexts:  # the named context replaces the whole stage
-            stage = replace(stage, base=stage.name, instructions=())
+        if (context := self.context(stage.name)) is not None:  # it replaces the whole stage
+            stage = replace(stage, base=context, instructions=())
         base = self.text(stage.base, self.header_scope, stage.line)
         if unset := self._unset(stage.base, base):
             self.problem(
@@ -150,8 +148,8 @@ class _Resolver:
         parent = self._earlier(base, stage)
         if parent is not None:
             reader.build_from(self.visit(parent), triggers_of(parent))
-        elif base.removesuffix(":latest") in self.options.contexts:
-            reader.whole_context(base.removesuffix(":latest"))
+        elif (context := self.context(base)) is not None:
+            reader.whole_context(context)
         elif base not in {SCRATCH, ""}:
             portable = platform is not None and "$" in platform
             own = normal_platform(platform) if platform else self.options.platform
@@ -170,14 +168,19 @@ class _Resolver:
     def _portable_scope(self) -> dict[str, str | None]:
         """Return the header's variables, with those of the build platform left unexpanded."""
         given = {word.partition("=")[0] for each in self.file.header for word in each.words if "=" in word}
-        build = _platform_args("BUILD", self.options.build_platform)
+        given |= self.options.args.keys()
+        build = platform_args("BUILD", self.options.build_platform)
         return {**self.header_scope, **{name: f"${name}" for name in build if name not in given}}
 
     def _earlier(self, name: str, stage: Stage) -> Stage | None:
         found = next(
             (each for each in reversed(self.file.stages[: stage.index]) if each.name == name.lower()), None
         )
-        return None if name in self.options.contexts else found
+        return None if self.context(name) else found
+
+    def context(self, name: str | None) -> str | None:
+        """Return the named context that takes the place of an image or a stage."""
+        return self._contexts.get(context_key(name)) if name and self._contexts else None
 
 
 class _StageReader:
@@ -294,6 +297,7 @@ class _StageReader:
 
     def _copy(self, instruction: Instruction) -> None:
         words = [word for word in instruction.words[:-1] if not word.startswith("<<")]
+        origin = instruction.flag("from") or None
         if not words:
             return
         try:
@@ -302,7 +306,7 @@ class _StageReader:
                 for word in words
             )
         except UnknownVariableError as error:
-            self._reads(instruction, None, origin=instruction.flag("from"), unknown=str(error.args[0]))
+            self._reads(instruction, None, origin=origin, unknown=str(error.args[0]))
             return
         if instruction.name == "ADD":
             urls = [path for path in paths if _URL.match(path)]
@@ -316,25 +320,27 @@ class _StageReader:
                     )
                 )
         if paths:
-            self._reads(instruction, paths, origin=instruction.flag("from"))
+            self._reads(instruction, paths, origin=origin)
 
     def _run(self, instruction: Instruction) -> None:
         for flag in instruction.flags_of("mount"):
             mount = dict(mount_options(flag))
             kind = (self._known(mount.get("type", ""), instruction.line) or "bind").lower()
+            origin = mount.get("from") or None
             if kind == "secret":
+                mount = {key: self._known(word, instruction.line) or word for key, word in mount.items()}
                 target = mount.get("target", mount.get("dst", mount.get("destination", "")))
                 named = mount.get("source", mount.get("src")) or mount.get("id")
                 self._secrets.append(named or target.rsplit("/", 1)[-1])
                 if fault := secret_fault(mount) if self._resolver.own_frontend else None:
                     self._resolver.problem(fault[0], instruction.line, allowed=fault[1])
-            elif kind == "bind" or "from" in mount:
+            elif kind == "bind" or origin:
                 word = mount.get("source", mount.get("src", "/"))
                 path = self._known(word, instruction.line)
                 if path is None:
-                    self._reads(instruction, None, origin=mount.get("from"), unknown=word.lstrip("$"))
+                    self._reads(instruction, None, origin=origin, unknown=word.lstrip("$"))
                 else:
-                    self._reads(instruction, (path,), origin=mount.get("from"))
+                    self._reads(instruction, (path,), origin=origin)
 
     def _reads(
         self,
@@ -345,7 +351,9 @@ class _StageReader:
         unknown: str | None = None,
     ) -> None:
         """Record a read from the context, a named context, another stage or another image."""
-        if origin is not None and origin not in self._resolver.options.contexts:
+        is_number = instruction.name != "RUN" and origin is not None and origin.isdecimal()
+        context = None if is_number else self._resolver.context(origin)
+        if origin is not None and context is None:
             self._reads_image(instruction, origin)
             return
         self._sources.append(
@@ -355,7 +363,7 @@ class _StageReader:
                 paths=paths,
                 excludes=instruction.flags_of("exclude"),
                 parents=str(instruction.flag("parents")).lower() in {"", "true"},
-                context=origin,
+                context=context,
                 origin=instruction.origin,
                 reason=unknown and f"${unknown} may come from the base image, so the whole context counts",
                 unset=unknown if unknown and (unknown, None) in self._args else None,
@@ -371,6 +379,12 @@ class _StageReader:
                 instruction.line,
                 hint=f"add FROM {origin} AS <name> with an ARG before the first FROM, then --from=<name>",
             )
+        elif instruction.name == "RUN" and origin.isdecimal():
+            resolver.problem(
+                f"--mount=from={origin}: a mount cannot name a stage by its number",
+                instruction.line,
+                hint="name the stage: FROM <image> AS <name>, then from=<name>",
+            )
         elif stage is None and not origin.isdecimal():
             # BuildKit uses the target's platform here, whatever the platform of the stage.
             self.external(origin, instruction.line, resolver.options.platform)
@@ -382,9 +396,3 @@ class _StageReader:
             )
         else:
             resolver.visit(stage)
-
-
-def _platform_args(prefix: str, platform: str) -> dict[str, str]:
-    parts = [*platform.split("/"), "", ""]
-    values = (platform, parts[0], parts[1], parts[2])
-    return {prefix + name: value for name, value in zip(PLATFORM_ARGS, values, strict=True)}

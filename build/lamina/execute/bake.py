@@ -19,7 +19,7 @@ from lamina.identify.stage import StagedContext
 from lamina.json_data import JsonDocument
 from lamina.masks import is_secret
 from lamina.reachable import reachable
-from lamina.refs import Reference
+from lamina.refs import Reference, context_key
 from lamina.values import dataclass
 
 DIGESTS = "type=image,push=false,store=false,unpack=false,oci-mediatypes=true"
@@ -192,7 +192,7 @@ def _target(
         "dockerfile": _dockerfile(stage),
         "contexts": {
             **_bases(request, image, inside),
-            **{name: str(stage.context(name)) for name in image.contexts if name},
+            **{context_key(name): str(stage.context(name)) for name in image.contexts if name},
         },
         "args": {
             name: _Variable(_variable(image, name)) if is_secret(name, value) else value
@@ -236,15 +236,10 @@ def _bases(request: BuildRequest, image: Image, inside: set[str]) -> dict[str, s
             found = request.found[parent]
             tagged = f"{found.ref.name}:{found.ref.tag}" if found.ref.tag else found.ref.name
             where = f"docker-image://{tagged}@{found.digest}"
-        contexts |= dict.fromkeys(map(_context_name, names), where)
+        contexts |= dict.fromkeys(map(context_key, names), where)
     for name, reference in request.externals.get(image.name, {}).items():
-        contexts[_context_name(name)] = f"docker-image://{reference}"
+        contexts[context_key(name)] = f"docker-image://{reference}"
     return contexts
-
-
-def _context_name(name: str) -> str:
-    """Return the key under which the Dockerfile frontend looks up a FROM."""
-    return Reference.parse(name).familiar
 
 
 def _output(request: BuildRequest, image: Image) -> str:

@@ -88,7 +88,9 @@ def test_an_onbuild_holds_a_whole_instruction() -> None:
     [
         (("# syntax=docker/dockerfile:1", "FROM a"), ("syntax=docker/dockerfile:1",)),
         (("#Syntax = x ", "# escape=`", "FROM a"), ("syntax=x", "escape=`")),
-        (("# a comment", "# escape=`", "FROM a"), ("escape=`",)),
+        (("# a comment", "# escape=`", "FROM a"), ()),
+        (("# check=skip=all", " # escape=`", "FROM a"), ("escape=`",)),
+        (("# a comment", "# syntax=x", "FROM a"), ("syntax=x",)),
         (("FROM a", "# escape=`"), ()),
         (("", "# syntax=x", "FROM a"), ()),
         (("# check=skip=all", "FROM a"), ()),

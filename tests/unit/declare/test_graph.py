@@ -116,6 +116,35 @@ def test_an_image_cannot_stand_on_itself(repo: Repo, name: str) -> None:
     assert "in a circle: a -> a" in told
 
 
+@pytest.mark.parametrize("name", ["python", "docker.io/library/python", "index.docker.io/python:latest"])
+def test_a_stage_called_like_its_external_image_would_be_replaced_by_it(repo: Repo, name: str) -> None:
+    repo.image("app", f"FROM {name} AS python", "COPY x /", "FROM scratch", "COPY --from=python / /")
+
+    (told,) = refusals(repo)
+
+    assert f"a stage has the name of the image {name}" in told
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("python:3.13", "docker.io/library/python:3.13"),
+        ("python", "library/python:latest"),
+        ("base:stable", "docker.io/library/base:stable"),
+    ],
+)
+def test_two_images_of_one_name_cannot_be_told_apart(repo: Repo, one: str, other: str) -> None:
+    repo.image("base", "FROM scratch")
+    repo.image("app", f"FROM {one} AS x", f"FROM {other}", "COPY --from=x /a /")
+
+    (told,) = refusals(repo)
+
+    assert told == (
+        f"dockerfiles/app/Dockerfile:2: {one} and {other} are one name to BuildKit\n"
+        "  next: write it in one way throughout the Dockerfile"
+    )
+
+
 def test_a_stage_called_like_its_image_would_be_mistaken_for_it(repo: Repo) -> None:
     repo.image("base", "FROM scratch")
     repo.image("app", "FROM base AS base", "COPY x /", "FROM base")

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from lamina.declare.dockerfile import parse_dockerfile
+from lamina.declare.machine import GLOBAL_ARGS
 from lamina.declare.recipe import Recipe, SourceFiles
 from lamina.declare.resolve import resolve
 from lamina.errors import ConfigError
@@ -47,6 +48,9 @@ def bases(found: Recipe) -> list[str]:
         (("ARG TARGETARCH", "FROM base-$TARGETARCH"), {}, "base-arm64"),
         (("FROM base-${TARGETARCH}",), {}, "base-arm64"),
         (('ARG V="3.13"', "FROM python:${V}"), {}, "python:3.13"),
+        (("FROM base-${TARGETARCH}", "ARG TARGETARCH"), {"TARGETARCH": "mine"}, "base-mine"),
+        (("FROM base-${TARGETSTAGE} AS s",), {"TARGETSTAGE": "mine"}, "base-mine"),
+        (("FROM base${TARGETOSVERSION-unset}",), {}, "base"),
     ],
 )
 def test_from_is_expanded_with_the_arguments_before_it(
@@ -174,7 +178,7 @@ def test_every_arg_of_every_stage_has_its_value() -> None:
         ("NONE", None),
         ("TARGETARCH", "arm64"),
     )
-    assert found.declared_args == {"GLOBAL", "HIDDEN", "X", "Y", "GIVEN", "NONE", "TARGETARCH"}
+    assert found.declared_args - GLOBAL_ARGS == {"GLOBAL", "HIDDEN", "X", "Y", "GIVEN", "NONE"}
 
 
 @pytest.mark.parametrize(
@@ -226,6 +230,13 @@ def test_the_escape_directive_holds_in_words() -> None:
     found = recipe("# escape=`", "FROM scratch", "ENV A=a", "COPY `$A $A\\b /")
 
     assert paths(found) == [("$A", "a\\b")]
+
+
+def test_an_escape_directive_after_a_comment_is_a_comment() -> None:
+    rest = ("FROM scratch", "ARG A=a", "COPY `$A /")
+
+    assert paths(recipe("# built for Lambda", "# escape=`", *rest)) == [("`a",)]
+    assert paths(recipe("# check=skip=all", " # escape=`", *rest)) == [("$A",)]
 
 
 def test_a_mount_is_a_line_of_comma_separated_values() -> None:
@@ -319,9 +330,11 @@ def test_secrets_are_known_by_id() -> None:
         "FROM a",
         "RUN --mount=type=secret,id=b --mount=type=secret,target=/run/secrets/a ls",
         "RUN --mount=type=secret,id=b,env=X ls",
+        "ARG NAME=c",
+        "RUN --mount=type=secret,id=$NAME ls",
     )
 
-    assert found.secrets == ("a", "b")
+    assert found.secrets == ("a", "b", "c")
 
 
 def test_malformed_words_are_all_reported() -> None:
@@ -349,6 +362,42 @@ def test_named_contexts_are_read_by_copy_mount_and_from() -> None:
         ("lib", ("a",)),
         ("lib", ("b",)),
         (None, ("c",)),
+    ]
+
+
+@pytest.mark.parametrize("declared", ["lib", "lib:latest", "docker.io/library/lib"])
+@pytest.mark.parametrize("written", ["lib", "lib:latest", "library/lib", "index.docker.io/lib:latest"])
+def test_a_named_context_is_found_under_every_spelling_of_its_name(declared: str, written: str) -> None:
+    lines = (f"FROM {written}", f"COPY --from={written} a /", f"RUN --mount=from={written},source=b ls")
+    found = recipe(*lines, contexts=frozenset({declared}))
+
+    assert bases(found) == []
+    assert [(each.context, each.paths) for each in found.sources] == [
+        (declared, ("/",)),
+        (declared, ("a",)),
+        (declared, ("b",)),
+    ]
+
+
+def test_two_contexts_of_one_name_are_refused() -> None:
+    told = refusal("FROM lib", contexts=frozenset({"lib", "lib:latest"}))
+
+    assert "two of the contexts lib, lib:latest are one to BuildKit" in told
+
+
+def test_a_stage_goes_by_its_number_in_copy_only() -> None:
+    lines = ("FROM scratch", "COPY x /", "FROM scratch", "COPY --from=0 x /")
+
+    assert paths(recipe(*lines, contexts=frozenset({"0"}))) == [("x",)]
+    assert "a mount cannot name a stage by its number" in refusal(*lines, "RUN --mount=from=0,target=/x ls")
+    (_, mounted) = recipe(*lines, "RUN --mount=from=0 ls", contexts=frozenset({"0"})).sources
+    assert mounted.context == "0"
+
+
+def test_an_empty_from_is_the_context() -> None:
+    assert paths(recipe("FROM scratch", "COPY --from= a /", "RUN --mount=from=,source=b ls")) == [
+        ("a",),
+        ("b",),
     ]
 
 

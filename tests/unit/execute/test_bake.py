@@ -158,6 +158,20 @@ def test_images_go_by_the_name_under_which_the_frontend_looks(repo: Repo) -> Non
     assert set(target["contexts"]) == {"busybox", "busybox:1", "python:3", "org/tool:1"}
 
 
+def test_named_contexts_and_predefined_arguments_are_passed_as_the_frontend_looks_them_up(repo: Repo) -> None:
+    repo.image("app", "FROM base-$TARGETARCH", "COPY --from=lib . /lib/")
+    repo.folder("third")
+    repo.config(
+        '[tool.lamina.images.app]\nargs = { TARGETARCH = "mine" }\n'
+        'contexts = { "docker.io/library/lib:latest" = "third" }\n'
+    )
+
+    (target,) = targets(order(repo, "app", externals={})).values()
+
+    assert list(target["contexts"]) == ["lib"]
+    assert target["args"] == {"TARGETARCH": "mine"}
+
+
 def test_a_configured_target_is_passed(repo: Repo) -> None:
     repo.image("app", f"FROM {RUNTIME} AS one", f"FROM {RUNTIME} AS two")
     repo.config('[tool.lamina.images.app]\ntarget = "one"\n')
