@@ -80,10 +80,10 @@ def _resources(statement: JsonTable, scope: PolicyScope) -> list[Json]:
     if name == _OF_REGIONS and not scope.regions:
         return []
     given = given if isinstance(given, list) else [given]
-    return [each for resource in given for each in _filled(name, str(resource), scope)]
+    return [*dict.fromkeys(each for resource in given for each in _filled(name, str(resource), scope))]
 
 
-def _filled(name: str, resource: str, scope: PolicyScope) -> Iterator[Json]:
+def _filled(name: str, resource: str, scope: PolicyScope) -> Iterator[str]:
     """Yield a resource of a statement with a project's names: none, one or several."""
     if resource.endswith(_REPOSITORY):
         regions = scope.regions if _OTHER in resource else (scope.registry_region,)

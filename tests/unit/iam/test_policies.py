@@ -98,6 +98,18 @@ def test_repositories_are_set_up_in_each_region_that_gets_images() -> None:
         ]
 
 
+def test_lambda_gets_what_it_checks_of_an_image_in_every_region() -> None:
+    found = by_name(policy("deploy", FULL))
+
+    assert {*found["Look"]["Action"]} <= {*found["OnlyForRegions"]["Action"]}
+
+
+def test_a_region_that_is_named_twice_is_in_a_policy_once() -> None:
+    both = replace(FULL, regions=(FULL.registry_region, "us-east-1"), keys_there=(KEY, KEY_THERE))
+
+    assert policy("setup", both) == policy("setup", FULL)
+
+
 def test_a_policy_that_iam_would_refuse_is_noted() -> None:
     many = tuple(f"lambda-function-number-{number}-dev" for number in range(99))
     documents = {"build": policy("build", replace(HERE, repositories=many)), "gc": policy("gc", HERE)}
