@@ -13,6 +13,7 @@ from doubles.aws_front import ACCOUNT, AwsFront
 from doubles.ecr import EcrDouble
 from doubles.lambda_ import LambdaDouble
 
+from lamina.deploy.check import check_images
 from lamina.deploy.deploy import Deployment, DeployOptions, plan_deployment
 from lamina.deploy.regions import bring
 from lamina.errors import AwsError, BuildError
@@ -123,8 +124,12 @@ def test_a_function_in_another_region_is_an_error_before_anything_is_touched(tea
 
 
 def test_so_is_a_stack_in_another_region(team: Team) -> None:
-    team.configure(far="far", more=f'[tool.lamina.stacks.dev]\nregion = "{FAR}"\n')
+    team.configure('"eu-west-2"', far="far", more=f'[tool.lamina.stacks.dev]\nregion = "{FAR}"\n')
 
+    (checked,) = check_images(team.open())
+    assert [each.partition(":")[0] for each in checked.refusals] == [
+        f"it is in eu-west-1, the function {name} in us-east-1" for name in ("near", "far")
+    ]
     with pytest.raises(AwsError) as refused:
         team.plan()
 
@@ -132,8 +137,8 @@ def test_so_is_a_stack_in_another_region(team: Team) -> None:
         f"{name} is in us-east-1, and its image in eu-west-1: Lambda runs only images of its own region"
         for name in ("near", "far")
     ]
-    assert {each.allowed for each in refused.value.problems} == {"functions in eu-west-1"}
-    hint = 'let deploy copy images there: regions = ["us-east-1"] in [tool.lamina.ecr]'
+    assert {each.allowed for each in refused.value.problems} == {"functions in eu-west-1, eu-west-2"}
+    hint = 'let deploy copy images there: regions = ["eu-west-2", "us-east-1"] in [tool.lamina.ecr]'
     assert {each.hint for each in refused.value.problems} == {hint}
 
 

@@ -87,16 +87,17 @@ def objections(
     *,
     runs: bool = True,
     regions: Collection[str] = (),
+    home: str | None = None,
 ) -> Iterator[str]:
     """Yield every reason against an image: its format, how it starts, and where it is stored.
 
     See `refusals`, `unstartable` and `misplaced`.
-    regions: other regions to which images are copied.
+    regions, home: see `misplaced`.
     runs: True if functions run the image; False if it is only a base of other images, which need not start.
     """
     yield from refusals(candidate, platform)
     yield from unstartable(candidate.config, functions) if runs else ()
-    yield from misplaced(ref, functions, regions)
+    yield from misplaced(ref, functions, regions, home)
 
 
 def refusals(candidate: ImageFacts, platform: str) -> Iterator[str]:
@@ -138,10 +139,16 @@ def unstartable(config: OciConfig, functions: Iterable[Function]) -> Iterator[st
             yield f"{who}{takes}, and CMD has {len(command)}"
 
 
-def misplaced(ref: Reference, functions: Iterable[Function], regions: Collection[str] = ()) -> Iterator[str]:
+def misplaced(
+    ref: Reference, functions: Iterable[Function], regions: Collection[str] = (), home: str | None = None
+) -> Iterator[str]:
     """Yield every reason for which Lambda could not fetch an image from its registry.
 
     Loopback registries are for tests and are not judged.
+
+    Args:
+        regions: other regions to which images are copied.
+        home: the region of functions without an ARN; None if it is not known.
     """
     if ref.loopback:
         return
@@ -152,9 +159,10 @@ def misplaced(ref: Reference, functions: Iterable[Function], regions: Collection
     if host.fips:
         yield f"it is named by the FIPS endpoint {ref.pull_host}, which Lambda refuses"
     for each in functions:
-        if each.region and each.region not in {host.region, *regions}:
-            places = f"it is in {host.region}, the function {each} in {each.region}"
-            yield f"{places}: both must be in one region, or regions in [tool.lamina.ecr] name {each.region}"
+        region = each.region or home
+        if region and region not in {host.region, *regions}:
+            places = f"it is in {host.region}, the function {each} in {region}"
+            yield f"{places}: both must be in one region, or regions in [tool.lamina.ecr] name {region}"
 
 
 def unpacked_size(compressed: int, trailer: bytes) -> int:

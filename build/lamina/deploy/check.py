@@ -114,9 +114,16 @@ def _checked(session: Session, wanted: CheckTarget, found: FoundImage, store: Re
         return _refused(wanted, found, f"{store.name} has lost {found.lacks}{hint}")
     candidate = store.candidate(found)
     platform = wanted.platform or f"{candidate.config.get('os')}/{candidate.config.get('architecture')}"
-    regions = session.project.ecr.regions
     refusals = tuple(
-        objections(candidate, wanted.ref, platform, wanted.functions, runs=wanted.runs, regions=regions)
+        objections(
+            candidate,
+            wanted.ref,
+            platform,
+            wanted.functions,
+            runs=wanted.runs,
+            regions=session.project.ecr.regions,
+            home=session.project.stack.region,
+        )
     )
     return Checked(name=wanted.name, found=found, candidate=candidate, refusals=refusals)
 

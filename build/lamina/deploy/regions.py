@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/images-create.html
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -123,12 +124,13 @@ def _unreachable(
     for each in wanted:
         region, host = abroad.get(each.name), EcrHost.of(Reference.parse(each.uri))
         if region and host and region not in regions:
+            named = json.dumps([*regions, region])
             yield Problem(
                 what=f"{each.name} is in {region}, and its image in {host.region}: Lambda runs only "
                 "images of its own region",
                 where=each.image,
                 allowed=f"functions in {', '.join((host.region, *regions))}",
-                hint=f'let deploy copy images there: regions = ["{region}"] in [tool.lamina.ecr]'
+                hint=f"let deploy copy images there: regions = {named} in [tool.lamina.ecr]"
                 if on_ecr
                 else 'set registry = "ecr", which can copy images to other regions',
             )

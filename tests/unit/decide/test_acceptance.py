@@ -153,6 +153,16 @@ def test_where_an_image_is_decides_who_may_run_it(
     assert not any("us-east-1" in each for each in misplaced(Reference.parse(ref), functions, ["us-east-1"]))
 
 
+def test_a_function_without_an_arn_is_in_the_region_of_its_stack() -> None:
+    ref = Reference.parse("123456789012.dkr.ecr.eu-west-1.amazonaws.com/app:1")
+    functions = [Function(name="near")]
+
+    (told,) = misplaced(ref, functions, home="us-east-1")
+    assert told.startswith("it is in eu-west-1, the function near in us-east-1: both must be in one region")
+    assert not list(misplaced(ref, functions, ["us-east-1"], "us-east-1"))
+    assert not list(misplaced(ref, functions, home="eu-west-1"))
+
+
 @pytest.mark.parametrize(
     ("compressed", "told_size", "least"),
     [
