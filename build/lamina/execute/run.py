@@ -22,7 +22,13 @@ from lamina.execute.outcome import Outcome, Result, cut_short
 from lamina.execute.progress import Trace
 from lamina.execute.publish import publish_attested
 from lamina.execute.retry import RetryPolicy
-from lamina.execute.staging import find_spoilt, sent_wrong, with_proved_stages
+from lamina.execute.staging import (
+    find_spoilt,
+    missed_files,
+    sent_wrong,
+    unknown_trigger,
+    with_proved_stages,
+)
 from lamina.files import read_json, write_atomic
 from lamina.identify.image import Image
 from lamina.masks import Mask
@@ -243,6 +249,9 @@ def confirm(
             continue
         if image.name in baked.spoilt:
             doubts[image.name] = sent_wrong(image)
+            continue
+        if (step := unknown_trigger(image, baked.trace)) is not None:
+            doubts[image.name] = missed_files(image, step)
             continue
         metadata = announced.get(target_name(image.name)) or {}
         digests = {

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lamina.errors import Problem
 from lamina.execute.bake import BuildRequest
 from lamina.identify.image import Image
 from lamina.identify.stage import StagedContext, StagedTree, stage
+from lamina.patterns import regex
+
+if TYPE_CHECKING:  # a run that appends has none
+    from lamina.execute.progress import Trace
+
+_COPIES = regex(r"ONBUILD (?:COPY|ADD)\s", re.IGNORECASE)
+_ELSEWHERE = regex(r"--from=|<<|://")
 
 
 def stage_images(state: Path, images: Iterable[Image]) -> Mapping[str, StagedContext]:
@@ -50,4 +59,25 @@ def sent_wrong(image: Image) -> Problem:
         f"the content of {image.ref} is not known",
         where=".lamina/context",
         hint=f"stop programs that write below .lamina, then: invoke build-all --image {image.name} --force",
+    )
+
+
+def unknown_trigger(image: Image, trace: Trace) -> str | None:
+    """Return the step that copies from the context by an ONBUILD of an external image, if there is one.
+
+    No Dockerfile of the project has it, so its files were neither hashed nor staged.
+    """
+    if any(source.origin for source in image.node.recipe.sources):
+        return None
+    steps = (step.instruction for step in trace.of(image.name))
+    return next((each for each in steps if _COPIES.match(each) and not _ELSEWHERE.search(each)), None)
+
+
+def missed_files(image: Image, step: str) -> Problem:
+    """Return the problem of an image that is based on an external one with such an ONBUILD."""
+    return Problem(
+        what=f"an external base image has {step}, which no Dockerfile shows: its files were not sent, "
+        f"and {image.ref} lacks them",
+        where=image.node.recipe.dockerfile.path,
+        hint="build FROM an image without ONBUILD, and write its instructions into the Dockerfile",
     )

@@ -16,11 +16,13 @@ from lamina.decide.plan import Decision, FoundImage
 from lamina.errors import BuildError, RegistryError
 from lamina.execute.attest import Attestations, attested_ref
 from lamina.execute.bake import BuildRequest
+from lamina.execute.baked import Baked
 from lamina.execute.engine import Engine
 from lamina.execute.exchanges import StalledError
 from lamina.execute.outcome import Outcome
+from lamina.execute.progress import Trace
 from lamina.execute.remote_cache import ImageCache
-from lamina.execute.run import BuildEnv, build
+from lamina.execute.run import BuildEnv, build, confirm
 from lamina.execute.staging import stage_images
 from lamina.identify.stage import StagedContext
 from lamina.masks import Mask
@@ -168,6 +170,36 @@ def run(
 
 def statuses(outcome: Outcome) -> dict[str, str]:
     return {name: result.status for name, result in outcome.results.items()}
+
+
+@pytest.mark.parametrize(
+    ("own", "step", "doubted"),
+    [
+        ("LABEL a=b", "ONBUILD COPY . /app/", True),
+        ("LABEL a=b", "ONBUILD ADD --chown=1:1 . /app/", True),
+        ("LABEL a=b", "ONBUILD COPY --from=tools /bin /bin", False),
+        ("LABEL a=b", "ONBUILD RUN true", False),
+        ("LABEL a=b", "COPY . /app/", False),
+        ("ONBUILD COPY file /", "ONBUILD COPY file /", False),
+    ],
+)
+def test_an_image_whose_base_copies_unforeseen_files_does_not_count(
+    repo: Repo, own: str, step: str, doubted: bool
+) -> None:
+    repo.write("file", "text\n")
+    repo.image("app", f"FROM {RUNTIME} AS a", own, "FROM a")
+    shop, order, trace = Shop(), order_of(repo), Trace({"app": "app"})
+    (decision,) = order.decisions
+    shop.there[decision.image.ref] = (OURS, decision.image.fingerprint)
+    trace.feed(json.dumps({"vertexes": [{"digest": "1", "name": f"[stage-1 2/2] {step}"}]}))
+
+    results, doubts = confirm(
+        order, shop, {"app": {"containerimage.digest": OURS}}, Baked(trace=trace), now=0
+    )
+
+    assert list(doubts) == ["app"] * doubted
+    assert list(results) == ["app"] * (not doubted)
+    assert all(step in each.what for each in doubts.values())
 
 
 @pytest.fixture
