@@ -243,7 +243,7 @@ def load_project(
     ecr = read_ecr(document, account=stack.account, region=stack.region)
     retention = read_retention(document)
     functions = {name: each.functions for name, each in images.items()}
-    check_claims(functions, ecr, document)
+    check_claims(functions, stack, ecr, document)
     check_regions(settings.sourced("registry"), ecr, functions, document)
     lint = document.known(document.table.get("lint", {}), _LINT_KEYS, "lint")
     codebuild = read_codebuild(document)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from lamina.declare.accounts import account_of
 from lamina.declare.document import TEXTS, Document, Key
 from lamina.declare.ecr import Ecr
 from lamina.declare.grammar import REGIONS
 from lamina.declare.settings import SettingValue, Value
+from lamina.declare.stacks import Stack
 from lamina.patterns import regex
 from lamina.refs import REGION, EcrHost, Reference
 from lamina.values import dataclass
@@ -105,7 +107,9 @@ def read_functions(given: Iterable[object], document: Document, image: str, stac
             )
 
 
-def check_claims(functions: Mapping[str, Iterable[Function]], ecr: Ecr, document: Document) -> None:
+def check_claims(
+    functions: Mapping[str, Iterable[Function]], stack: Stack, ecr: Ecr, document: Document
+) -> None:
     """Report functions that two images claim, or that one image claims by name and by ARN.
 
     A function runs one image. If two images claimed it, each deployment would undo the other's.
@@ -114,12 +118,13 @@ def check_claims(functions: Mapping[str, Iterable[Function]], ecr: Ecr, document
         functions: Image -> its functions.
         document: Receives the problems.
     """
+    home = _place_of(stack, ecr)
     claims: dict[str, list[tuple[str, Function]]] = {}
     for image, those in functions.items():
         for each in those:
             earlier = claims.setdefault(each.name, [])
             for other, function in earlier:
-                same = _is_same(each, function, ecr)
+                same = _is_same(each, function, home)
                 if same if image == other else same is not False:
                     _claimed_twice(document, (other, function), (image, each), certain=same is True)
                     break
@@ -160,15 +165,24 @@ def _not_a_region(name: str, inside: str, where: str, document: Document) -> Non
     document.problem(f"{inside}{name!r} is not an AWS region", where=where, allowed=REGIONS)
 
 
-def _is_same(one: Function, other: Function, ecr: Ecr) -> bool | None:
+def _place_of(stack: Stack, ecr: Ecr) -> tuple[str | None, str | None]:
+    """Return region and account of functions without an ARN; None for what only AWS can tell.
+
+    They are the stack's, otherwise the registry's. The account of a registry's role says nothing about them.
+    """
+    account = stack.account or (account_of(stack.role) if stack.role else None if ecr.role else ecr.account)
+    return stack.region or ecr.region, account
+
+
+def _is_same(one: Function, other: Function, home: tuple[str | None, str | None]) -> bool | None:
     """Whether two functions of the same name are one function; None when only AWS can tell.
 
-    A function without an ARN is in the caller's account and in the registry's region.
+    home: see `_place_of`.
     """
     if (one.arn is None) == (other.arn is None):
         return one.arn == other.arn
     by_arn = one if one.arn else other
-    pairs = ((by_arn.region, ecr.region), (by_arn.account, ecr.account))
+    pairs = tuple(zip((by_arn.region, by_arn.account), home, strict=True))
     if any(known is not None and known != each for each, known in pairs):
         return False
     return True if all(known is not None for _, known in pairs) else None
@@ -184,7 +198,7 @@ def _claimed_twice(
         document.problem(f"{both} are the same function", where=where, hint="remove one of them")
         return
     keep = f"remove {again} from one of them"
-    apart = "if they are two functions, use ARNs for both, or set account and region in [tool.lamina.ecr]"
+    apart = "if they are two functions, use ARNs for both, or set account and region of the stack"
     document.problem(
         f"two images claim the function {both}: {image} ({document.where('images', image, 'functions')}) "
         f"and {other}",

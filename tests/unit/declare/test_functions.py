@@ -67,6 +67,17 @@ ELSEWHERE = '["arn:aws:lambda:us-east-1:123456789012:function:one"]'
 PLACE = '[tool.lamina.ecr]\naccount = "123456789012"\nregion = "eu-west-1"\n'
 
 
+FAR = f'{PLACE}[tool.lamina.stacks.dev]\nregion = "us-east-1"\n'
+ROLES = """
+[tool.lamina.ecr]
+region = "eu-west-1"
+role = "arn:aws:iam::210987654321:role/images"
+[tool.lamina.stacks.dev]
+role = "arn:aws:iam::123456789012:role/deploy"
+"""
+"""The registry of one account, the functions of another."""
+
+
 def claims(root: Path, first: str, second: str, more: str = "") -> list[str]:
     """Return the problems of two images with these functions."""
     text = more
@@ -90,6 +101,8 @@ def claims(root: Path, first: str, second: str, more: str = "") -> list[str]:
         (BY_ARN, BY_ARN, ""),
         (BY_NAME, BY_ARN, ""),
         (BY_ARN, BY_NAME, PLACE),
+        (BY_NAME, ELSEWHERE, FAR),
+        (BY_NAME, BY_ARN, ROLES),
         (BY_NAME, '["one-too", "one"]', ""),
         ('["one-{stack}"]', '["one-dev"]', ""),
     ],
@@ -111,6 +124,8 @@ def test_a_function_is_for_one_image(tmp_path: Path, first: str, second: str, mo
         (BY_NAME, ELSEWHERE, '[tool.lamina.ecr]\nregion = "eu-west-1"\n'),
         (BY_NAME, BY_ARN, '[tool.lamina.ecr]\naccount = "210987654321"\n'),
         ('["one-{stack}"]', '["one-prod"]', ""),
+        (BY_NAME, BY_ARN, FAR),
+        (BY_NAME, '["arn:aws:lambda:eu-west-1:210987654321:function:one"]', ROLES),
     ],
 )
 def test_functions_that_are_distinguished_may_be_of_two_images(
