@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from threading import Condition, Lock, Thread
+from threading import Condition, Lock
 
 from lamina.decide.plan import Decision
 from lamina.decide.schedule import Job, next_share
@@ -20,6 +19,7 @@ from lamina.execute.outcome import Outcome, cut_short
 from lamina.execute.progress import Trace
 from lamina.execute.retry import RetryPolicy
 from lamina.execute.run import BuildEnv, call_bake, confirm_call, judge
+from lamina.parallel import gather, insist
 
 _SILENT_SECONDS = 2.0
 """How long a busy BuildKit may report nothing before it is asked whether it is still there."""
@@ -27,7 +27,6 @@ _ASK_SECONDS = 5.0
 """How long it is not asked again."""
 _LAST_MISSES = 3
 """How often the last builder may give no answer; others take over from any other builder after one."""
-_JOIN_SECONDS = 0.5
 _TO_OTHERS = "its images go to the other builders, if there are any"
 
 
@@ -97,23 +96,13 @@ class _SpreadRun:
         self._error: BaseException | None = None
 
     def work(self) -> BaseException | None:
-        """Build until nothing is left that can be built. Return what stopped the run, if anything did."""
-        threads = [
-            Thread(target=self._serve, args=(node,), name=node.builder, daemon=True)
-            for node in self._spreading.nodes
-        ]
-        try:
-            for each in threads:
-                each.start()
-            for each in threads:
-                while each.is_alive():
-                    each.join(_JOIN_SECONDS)
-        except KeyboardInterrupt as stop:
-            self._stop(stop)
-            with contextlib.suppress(KeyboardInterrupt):  # a second Ctrl-C ends the wait
-                for each in threads:
-                    while each.is_alive():
-                        each.join(_JOIN_SECONDS)
+        """Build until nothing is left that can be built. Return what stopped the run, if anything did.
+
+        Ctrl-C stops the calls and waits for their end; a second one ends the wait.
+        """
+        nodes = self._spreading.nodes
+        serve_all = partial(gather, self._serve, nodes, threads=len(nodes))
+        insist(serve_all, at_ctrl_c=lambda: self._stop(KeyboardInterrupt()))
         if self._error is None and self._state.waiting.decisions:
             return EngineError(*self._lost)
         return self._error

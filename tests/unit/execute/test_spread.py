@@ -289,11 +289,19 @@ def ctrl_c() -> Iterator[Callable[[], None]]:
 def test_ctrl_c_ends_all_calls_and_a_second_one_the_wait_for_them(
     pushed: BuildRequest, tmp_path: Path, ctrl_c: Callable[[], None], times: int
 ) -> None:
-    done = threading.Event()
+    done, ended = threading.Event(), list[str]()
 
     def run_on(tick: Tick) -> None:
         while True:
             tick()
+
+    def end_late(tick: Tick) -> None:
+        try:
+            run_on(tick)
+        except KeyboardInterrupt:
+            done.wait(0.5)  # a push that is under way
+            ended.append(A)
+            raise
 
     def stop(tick: Tick) -> None:
         ctrl_c()
@@ -303,14 +311,15 @@ def test_ctrl_c_ends_all_calls_and_a_second_one_the_wait_for_them(
             if times > 1:
                 ctrl_c()
                 done.wait(60)
+            ended.append(B)
             raise
 
     with pytest.raises(KeyboardInterrupt):
-        run(Builders(acts={A: [run_on], B: [stop]}), pushed, tmp_path / "run")
+        run(Builders(acts={A: [end_late], B: [stop]}), pushed, tmp_path / "run")
 
-    left = [each.name for each in threading.enumerate()]
+    before = set(ended)
     done.set()
-    assert (B in left) is (times > 1)
+    assert before == {A, B} if times == 1 else B not in before
 
 
 def test_a_failed_image_ends_the_calls_of_the_other_builders(pushed: BuildRequest, tmp_path: Path) -> None:
