@@ -176,7 +176,11 @@ def bring(session: Session, placement: Placement, copies: Sequence[RegionalImage
 def _bring(session: Session, there: Session, each: RegionalImage) -> None:
     if there.registry.digest(each.target):
         return
-    if replicated(_replication(session, each), lambda: there.registry.digest(each.target) is not None):
+    if replicated(
+        _replication(session, each),
+        lambda: there.registry.digest(each.target) is not None,
+        begin=lambda: session.screen.say(f"{each.image}: waiting for its replica in {each.region}"),
+    ):
         session.screen.say(f"{each.image}: replicated to {each.target}")
         return
     tagged = each.target.with_tag(each.tag)
@@ -205,6 +209,7 @@ def replicated(
     state: Callable[[], str | None],
     arrived: Callable[[], bool],
     *,
+    begin: Callable[[], None],
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> bool:
@@ -213,13 +218,17 @@ def replicated(
     Args:
         state: reads ECR's state of the replica.
         arrived: whether the other region has the image.
+        begin: called once, before the first wait.
         sleep, clock: in seconds.
     """
-    end = clock() + _PATIENCE
+    end, waits = clock() + _PATIENCE, False
     while (found := state()) in {IN_PROGRESS, COMPLETE}:
         if arrived():
             return True
         if found == COMPLETE or clock() >= end:
             return False
+        if not waits:
+            begin()
+        waits = True
         sleep(_PAUSE)
     return False

@@ -24,14 +24,17 @@ def test_a_replica_under_way_is_waited_for(
 ) -> None:
     """arrives: the look at which the other region has the image, counted from 0."""
     waited: list[float] = []
+    told: list[str] = []
     looks = iter(range(10_000))
     read = iter(states)
 
     done = replicated(
         lambda: next(read),
         lambda: next(looks) >= arrives,
+        begin=lambda: told.append("waiting"),
         sleep=waited.append,
         clock=lambda: sum(waited),
     )
 
     assert (done, len(waited)) == (found, slept)
+    assert told == (["waiting"] if slept else [])
