@@ -19,7 +19,7 @@ from lamina.patterns import regex
 from lamina.refs import context_key
 from lamina.values import dataclass
 
-_URL = regex(r"(?:https?|git|ssh)://|git@")
+_URL = regex(r"(?:https?|git|ssh)://|[A-Za-z0-9_-]+@[A-Za-z0-9.-]+:")
 _VARIABLE = regex(r"\$\{?(\w+)")
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 

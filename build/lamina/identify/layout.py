@@ -27,7 +27,7 @@ TASK_ROOT = "/var/task"
 SITE = "/site-packages"
 """A virtual folder for installed local packages, since the real one differs between images."""
 _AMBIENT: Mapping[str, str | None] = {"LAMBDA_TASK_ROOT": TASK_ROOT, "LAMBDA_RUNTIME_DIR": "/var/runtime"}
-_ARCHIVE = regex(r"\.(?:tar|tgz|tbz2?|txz|zip|whl|tar\.\w+)$|://|^git@")
+_ARCHIVE = regex(r"\.(?:tar|tgz|tbz2?|txz|zip|whl|tar\.\w+)$|://|^[A-Za-z0-9_-]+@[A-Za-z0-9.-]+:")
 _CODE = (TASK_ROOT, "/opt/python", "/var/runtime")
 """Where Lambda functions and layers have their code."""
 _KNOWN = regex(

@@ -296,6 +296,7 @@ def test_a_value_that_hangs_on_the_base_image_is_kept_as_it_is_written() -> None
         ("COPY <<EOF /to\nx\nEOF", None),
         ("ADD https://x.test/b /to/", None),
         ("ADD git@github.com:x/y.git /to/", None),
+        ("ADD deploy@git.test:x/y.git /to/", None),
         ("RUN --mount=type=cache,target=/a ls", None),
         ("RUN --mount=type=tmpfs,target=/a ls", None),
         ("RUN --mount=type=secret,id=a ls", None),
