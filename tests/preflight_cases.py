@@ -1245,6 +1245,46 @@ _NEEDS: dict[str, Case] = {
     "right: a layer in an archive": right(
         PY + "ADD layer.tar.gz /opt/\n" + PUT + CMD, **needs(PANDAS, **{"layer.tar.gz": "x"})
     ),
+    "right: an archive without the name of one": right(
+        PY + "ADD layer /opt/\n" + PUT + CMD, **needs(PANDAS, layer=b"\x1f\x8b")
+    ),
+    "a folder and a text that ADD copies": certain(
+        "LAM651",
+        SYNCED.replace(PUT, PUT + "ADD lib requirements.txt ./\n"),
+        "imports moto",
+        "app.py",
+        **{**DEV, "requirements.txt": "", "lib/x.txt": ""},
+    ),
+    "right: sources that a command makes": right(
+        SYNCED.replace(PUT, PUT + "COPY lib/ ./\n"),
+        PROJECT + '[tool.lamina.images.fn]\nbefore = "pip install --target lib moto"\n',
+        **{**DEV, "lib/x.txt": ""},
+    ),
+    "right: the command command": right(SYNCED.replace(PUT, "RUN command pip install moto\n" + PUT), **DEV),
+    "a program is looked for": certain(
+        "LAM651", SYNCED.replace(PUT, "RUN command -v python\n" + PUT), "imports moto", "app.py", **DEV
+    ),
+    "right: a package of the system by its address": right(
+        SYNCED.replace(PUT, "RUN rpm -i https://index.invalid/moto.rpm\n" + PUT), **DEV
+    ),
+    "right: pip of what a step takes out of a file": right(
+        PY
+        + "COPY requirements .\nRUN grep -v boto3 requirements > r.txt && pip install -r r.txt\n"
+        + PUT
+        + CMD,
+        **needs(PANDAS, requirements="pandas\nboto3\n"),
+    ),
+    **{
+        f"right: {code}": right(SYNCED, **{**DEV, "app.py": f"{code}\n{MOTO}"})
+        for code in (
+            "from sys import path",
+            "import sys as system",
+            'PACKAGES = "/mnt/packages"',
+            "import builtins",
+            "import os; os.execv",
+            "import pkg_resources",
+        )
+    },
     "right: packages of an image that is not known": right(
         PY + "COPY --from=registry.invalid/layers:1 /opt/ /opt/\n" + PUT + CMD, **needs(PANDAS)
     ),

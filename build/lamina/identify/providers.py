@@ -49,6 +49,7 @@ _OTHERS: Mapping[str, tuple[str, ...]] = {
     "sklearn": ("scikit-learn", "scikit-learn-intelex"),
     "slugify": ("python-slugify", "unicode-slugify", "awesome-slugify"),
     "socks": ("pysocks",),
+    "tensorflow": ("tensorflow", "tf-nightly"),
     "telegram": ("python-telegram-bot",),
     "websocket": ("websocket-client",),
     "yaml": ("pyyaml", "pyyaml-ft"),

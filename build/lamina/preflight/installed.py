@@ -28,13 +28,14 @@ _HARMLESS = frozenset({
     "rm", "rmdir", "mkdir", "touch", "chmod", "chown", "chgrp", "echo", "printf", "test", "[", "[[",
     "true", ":", "false", "set", "export", "unset", "cd", "pushd", "popd", "ls", "grep", "sort", "exit",
     "fi", "done", "esac", "useradd", "groupadd", "adduser", "addgroup", "usermod", "ldconfig", "du",
-    "strip", "umask", "id", "which", "type", "command", "sleep", "update-ca-certificates",
+    "strip", "umask", "id", "which", "type", "sleep", "update-ca-certificates",
     "update-ca-trust",
 })
 # fmt: on
 _MANAGERS = frozenset({"dnf", "yum", "microdnf", "apt-get", "apt", "apk", "rpm"})
 _PACKAGE = regex(r"python(?:3(?:\.?\d+)?)?(?:-(?:pip|devel|dev|venv|setuptools|wheel))?")
 """Packages of systems that bring no other modules than Python itself."""
+_MAY_HAVE_MODULES = regex(r"(?i:py)|://|\.(?:rpm|deb|apk)$")
 _QUIET_PIP = frozenset(
     {"uninstall", "cache", "config", "list", "freeze", "show", "check", "wheel", "download", "--version"}
 )
@@ -250,7 +251,7 @@ class Steps:
         targets = [*_targets(words)]
         if program in {"grep", "sort"} and targets:
             read = [word for word in words[1:] if "." in word and word not in targets]
-            if not {posixpath.basename(each) for each in read} <= self._exported:
+            if not {posixpath.basename(each) for each in read or "-"} <= self._exported:
                 raise UnknownError
             self._exported |= {posixpath.basename(each) for each in targets}
         elif targets or not _is_harmless(program, words):
@@ -311,7 +312,9 @@ def _is_harmless(program: str, words: Sequence[str]) -> bool:
     if program in _HARMLESS:
         return True
     if program in _MANAGERS:
-        return not any("py" in word and not _PACKAGE.fullmatch(word) for word in words)
+        return not any(_MAY_HAVE_MODULES.search(word) and not _PACKAGE.fullmatch(word) for word in words)
+    if program == "command":
+        return words[1:2] in (["-v"], ["-V"])
     if program == "find":
         runs = [after for word, after in pairwise(words) if word.startswith(("-exec", "-ok"))]
         return all(each in _HARMLESS for each in runs)

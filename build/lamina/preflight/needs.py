@@ -33,11 +33,28 @@ _ON_RUNTIME = RUNTIME | {"bootstrap", "certifi", "docutils"}
 _TOOLS = frozenset({"uv", "pip", "setuptools", "wheel", "awslambdaric", "simplejson", "snapshot-restore-py"})
 """Distributions that certainly provide no other modules."""
 _ASIDE = regex(
-    rb"sys\.path|sys\.modules|addsitedir|meta_path|path_hooks|unzip_requirements|zipimport|extend_path"
+    rb"sys\.path|sys\.modules|from sys import|import sys as"
+    rb"|/mnt/|builtins|__import__|os\.exec|pkg_resources"
+    rb"|addsitedir|meta_path|path_hooks|unzip_requirements|zipimport|extend_path"
     rb"|importlib\.(?:util|machinery|abc)|from importlib import\b|\.venv|\bpip\b.{0,40}\binstall"
 )
 """Code that may make modules importable in ways that are not seen."""
 _VARIABLES = ("AWS_LAMBDA_EXEC_WRAPPER", "PYTHONHOME", "PYTHONSTARTUP")
+_TEXTS = (
+    ".py",
+    ".txt",
+    ".toml",
+    ".lock",
+    ".json",
+    ".cfg",
+    ".ini",
+    ".md",
+    ".sh",
+    ".yaml",
+    ".yml",
+    ".pem",
+    ".crt",
+)
 _NOT_SEEN = (".pth", ".zip", ".egg", ".whl", ".pyz")
 
 
@@ -107,11 +124,32 @@ def _is_seen(view: ImageView) -> bool:
     """Whether everything that the image can import from its files is known."""
     if not all(gap.by.startswith("RUN in ") for gap in view.layout.gaps):  # all RUNs were read
         return False
-    if any(place.endswith(_NOT_SEEN) for place in view.layout.files):
+    if any(place.endswith(_NOT_SEEN) for place in view.layout.files) or not all(
+        map(_is_plain, _images(view))
+    ):
         return False
     if any(not view.layout.has_folder(path) and "-packages" not in path for path in view.layout.paths):
         return False  # it may be mounted when the function runs
     return not any(_ASIDE.search(_source(view, each.origin)) for each in view.reached.values())
+
+
+def _images(view: ImageView) -> Iterator[ImageView]:
+    """Yield an image and its bases in the project."""
+    below: ImageView | None = view
+    while below is not None:
+        yield below
+        below = below.parent
+
+
+def _is_plain(view: ImageView) -> bool:
+    """Whether no command makes sources, and ADD unpacks nothing: BuildKit knows an archive by its content."""
+    paths = tuple(each.path for each in view.image.contexts[""].files)
+    added = (each for each in view.image.node.recipe.instructions if each.name == "ADD")
+    words = (posixpath.normpath(word.lstrip("/") or ".") for each in added for word in each.words[:-1])
+    return view.image.node.spec.before is None and all(
+        word.endswith(_TEXTS) or word == "." or any(path.startswith(f"{word}/") for path in paths)
+        for word in words
+    )
 
 
 def _local_names(view: ImageView) -> frozenset[str]:
