@@ -38,6 +38,7 @@ _SETTINGS = 2
 """Where a construct has its settings, behind its scope and id."""
 _DEFAULT = "linux/amd64"
 """Of a function without an architecture."""
+_ADD = "add the function to functions in [tool.lamina.images.<name>]"
 _NO_WORDS: list[object] = []
 _PLATFORMS = {"ARM_64": "linux/arm64", "X86_64": "linux/amd64"}
 _IMAGE_PLATFORMS = {"LINUX_ARM64": "linux/arm64", "LINUX_AMD64": "linux/amd64"}
@@ -75,7 +76,7 @@ def read_cdk_typescript(
             continue
         owner = _known(call, constants) if call.last == _FUNCTION else None
         inner = list(_run_by(owner, known, constants)) if owner else [_known(call, constants)]
-        if owner and not inner and (fault := _unread(owner, path)):
+        if owner and not inner and (fault := _unread(owner, path, constants)):
             notes.append(fault)
         for each in inner:
             if each.at in (inside_helpers if owner else owned):
@@ -149,19 +150,32 @@ def _held_by(call: TsCall, constants: Mapping[str, object]) -> TsCall | None:
     return replace(held, args=(*held.args[:_SETTINGS], {**_object(held, _SETTINGS), **command}))
 
 
-def _unread(function: TsCall, path: str) -> Problem | None:
-    """Return a note about a function whose image is not told here; None if it is one from a registry."""
+def _unread(function: TsCall, path: str, constants: Mapping[str, object]) -> Problem | None:
+    """Return a note about a function whose image the program does not build, or not where it is read."""
     code = _object(function, 2).get("code")
-    if isinstance(code, TsCall) and code.args:
+    if isinstance(code, TsCall) and code.args and code.last != _PULLED:
         return None
     identifier = function.args[1] if len(function.args) > 1 else None
     named = f"function {identifier}" if isinstance(identifier, str) else "a function"
     given = f"`{code.name}`" if isinstance(code, TsCall) else "its code"
+    if isinstance(code, TsCall) and code.last == _PULLED:
+        return Problem(
+            what=f"{named} runs {_pulled(code, constants)}, which this program does not build",
+            where=f"{path}:{function.line}",
+            hint=_ADD,
+        )
     return Problem(
         what=f"the image of {named} is not known: {given} is not a plain value of this file",
         where=f"{path}:{function.line}",
-        hint="add the function to functions in [tool.lamina.images.<name>]",
+        hint=_ADD,
     )
+
+
+def _pulled(code: TsCall, constants: Mapping[str, object]) -> str:
+    """Return the image of a repository, by the last text of the call that makes the repository."""
+    made = _value_of(code.args[0], constants)
+    names = [each for each in made.args if isinstance(each, str)] if isinstance(made, TsCall) else []
+    return f"an image of the repository {names[-1]}" if names else "an image of a repository"
 
 
 def _image(

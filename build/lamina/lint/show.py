@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
@@ -16,12 +17,13 @@ from lamina.report.table import Cell, Span
 
 _SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 _NAMED = 3
+_HIDDEN = re.compile(r": (?P<rule>line \d+ `.*` of .+) hides it$")
 
 
 def full_lines(findings: Sequence[Finding]) -> Iterator[Cell]:
     """Yield each finding with its reason and the next step; warnings and notes of one cause only once.
 
-    Errors are first, then warnings and notes.
+    So are the sources that one line of an ignore file hides. Errors are first, then warnings and notes.
     """
     ordered = sorted(findings, key=lambda each: _SEVERITIES.index(each.severity))
     for group in group_alike(ordered, _cause):
@@ -29,8 +31,10 @@ def full_lines(findings: Sequence[Finding]) -> Iterator[Cell]:
         yield _line(first)
         if others:
             same = all(_text(each) == _text(first) for each in others)
-            also = "also" if same else "also, with other figures,"
-            yield (Span(f"  {also} in {_places(others)}"),)
+            also = "also in" if same else "also, with other figures, in"
+            if _HIDDEN.search(first.message):
+                also = f"it hides {figures.counted(len(others), 'more source')}:"
+            yield (Span(f"  {also} {_places(others)}"),)
         yield (Span(f"  why: {first.why}", "dim"),)
         if first.unless:
             yield (Span(f"  {first.certainty}, unless {first.unless}", "dim"),)
@@ -109,7 +113,9 @@ def _line(finding: Finding) -> Cell:
 
 
 def _cause(finding: Finding) -> object:
-    """Return what findings of one cause have in common; None for errors, which are all shown."""
+    """Return what findings of one cause have in common; None for other errors, which are all shown."""
+    if hidden := _HIDDEN.search(finding.message):
+        return finding.rule, finding.severity, hidden["rule"]
     if finding.severity == "error":
         return None
     hint = pattern(finding.hint or "", finding.image).replace(finding.file, "")

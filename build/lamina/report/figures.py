@@ -5,6 +5,8 @@ from __future__ import annotations
 NONE = "-"
 """Shown for an unknown or empty figure."""
 _KB = 1000
+_MINUTE = 60
+_LONG = 120
 _MB = 1_000_000
 
 
@@ -25,9 +27,13 @@ def size(count: int | None) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """Format seconds; small values get more digits."""
+    """Format seconds; small values get more digits, and long ones are minutes or hours: ``34 min 41 s``."""
     if value is None:
         return NONE
+    if value >= _LONG:
+        minutes, left = divmod(round(value), _MINUTE)
+        hours, minutes = divmod(minutes, _MINUTE)
+        return f"{hours} h {minutes} min" if hours else f"{minutes} min {left} s"
     return f"{value:.0f} s" if value >= 10 else f"{value:.1f} s" if value >= 2 else f"{value:.2f} s"
 
 

@@ -13,10 +13,14 @@ _RUNS = 20
 
 
 def build_seconds(state: Path) -> Mapping[str, float]:
-    """Return image -> median seconds of its builds in the latest runs; without those that were not built."""
-    found: defaultdict[str, list[float]] = defaultdict(list)
+    """Return image -> median seconds of its builds in the latest runs; without those that were not built.
+
+    Appends, which need no builder and take next to nothing, count only for images that had nothing else.
+    """
+    built: defaultdict[str, list[float]] = defaultdict(list)
+    appended: defaultdict[str, list[float]] = defaultdict(list)
     for run in run_ids(state)[:_RUNS]:
         for each in read_run(state, run).images:
             if each.status == "built":
-                found[each.name].append(each.seconds)
-    return {name: median(each) for name, each in found.items()}
+                (appended if each.appended else built)[each.name].append(each.seconds)
+    return {name: median(each) for name, each in {**appended, **built}.items()}

@@ -193,7 +193,8 @@ def test_an_image_in_a_constant_is_the_one_of_the_functions_that_name_it(root: P
         (
             "stack.ts:9",
             "the image of function Given is not known: `props.code` is not a plain value of this file",
-        )
+        ),
+        ("stack.ts:10", "function Pulled runs an image of a repository, which this program does not build"),
     ]
 
 
@@ -284,7 +285,31 @@ def test_an_image_of_a_construct_is_the_one_of_the_functions_that_get_it(root: P
         ("cdk/lambdas/label/Dockerfile", ("Other",), "linux/arm64", ("a.b",)),
         ("cdk/job/Dockerfile", ("Work",), "linux/amd64", ()),
     ]
-    assert [each.where for each in found.notes] == ["cdk/lib/stack.ts:11"]
+    assert [each.where for each in found.notes] == [f"cdk/lib/stack.ts:{line}" for line in (10, 11)]
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["ecr.Repository.fromRepositoryName(this, 'R', 'shop-work')", "repository", "repository, { tag: t }"],
+)
+def test_a_function_of_an_image_in_a_repository_gets_a_note(root: Path, given: str) -> None:
+    program = (
+        "const repository = ecr.Repository.fromRepositoryName(this, 'R', 'shop-work');\n"
+        f"new DockerImageFunction(this, 'Work', {{ code: DockerImageCode.fromEcr({given}) }});\n"
+    )
+
+    found = read_cdk_typescript(program, "stack.ts", root)
+
+    assert (found.declared, [str(each) for each in found.notes]) == (
+        (),
+        [
+            (
+                "stack.ts:2: function Work runs an image of the repository shop-work, "
+                "which this program does not build\n"
+                "  next: add the function to functions in [tool.lamina.images.<name>]"
+            )
+        ],
+    )
 
 
 def test_javascript_is_read_unless_it_is_made_from_typescript(root: Path) -> None:

@@ -93,3 +93,29 @@ def test_the_total_says_how_many_notes_are_hidden() -> None:
 
     assert total_line([FOUND, note], 1) == "0 errors, 1 warning; 1 note not shown: --notes"
     assert total_line([FOUND, note], 0) == "0 errors, 1 warning, 1 note"
+
+
+def test_the_sources_that_one_line_of_an_ignore_file_hides_are_one_error_with_their_number() -> None:
+    hides = "line 2 `**` of .dockerignore hides it"
+    lost = [
+        replace(
+            FOUND,
+            rule="LAM404",
+            severity="error",
+            file=f"{name}/Dockerfile",
+            image=name,
+            message=f"COPY {name}.py: {hides}",
+            hint=f"!{name}.py below that line",
+        )
+        for name in ("one", "two", "three", "four", "five")
+    ]
+    other = replace(lost[0], message="COPY z: line 3 `z` of .dockerignore hides it")
+
+    lines = [text(each) for each in full_lines([*lost, other])]
+
+    assert [each for each in lines if "hides" in each] == [
+        f"one/Dockerfile:3:5: LAM404 error: COPY one.py: {hides}",
+        "  it hides 4 more sources: two/Dockerfile:3, three/Dockerfile:3, four/Dockerfile:3 and 1 more place",
+        "one/Dockerfile:3:5: LAM404 error: COPY z: line 3 `z` of .dockerignore hides it",
+    ]
+    assert total_line([*lost, other], 0).startswith("6 errors")
