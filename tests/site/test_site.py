@@ -65,6 +65,12 @@ def test_links_lead_somewhere_and_nothing_is_loaded_from_elsewhere(page: Path) -
     assert list(broken(page)) == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda each: each.name)
+def test_commands_can_be_copied(page: Path) -> None:
+    """In a table GitHub needs a backslash before a bar, and the site would show it."""
+    assert "\\|" not in page.read_text("utf-8")
+
+
 def test_there_are_pages() -> None:
     assert len(PAGES) > 40
 
