@@ -127,6 +127,8 @@ def test_push_sends_local_images(there: Repo, served: Served) -> None:
         assert (media_type, digest) == (MANIFEST, ref.partition("@")[2])
     assert set(there.ok("push", "--json").images().values()) == {"skipped"}
     assert there.recorded == local.images("digest")
+    there.append("src/handler.py", "# a change of code needs no builder\n")
+    assert there.ok("build-all", "--push", "--append", "only", "--json").built == ["lambda-tiny"]
 
 
 def test_an_external_image_is_pinned_on_first_use(there: Repo, served: Served) -> None:

@@ -254,7 +254,10 @@ def without_appended(plan: Plan, outcome: Outcome) -> Plan:
 
 
 def tag_for_appends(registry: Registry, outcome: Outcome, images: Mapping[str, Image]) -> tuple[Problem, ...]:
-    """Give built images the tags under which later code changes find them. Return why some have none."""
+    """Give built and pushed images the tags under which later code changes find them.
+
+    Return why some have none.
+    """
 
     def tag(image: Image) -> Problem | None:
         name = image.repository.with_tag(code_tag(image, images))
@@ -280,9 +283,10 @@ def note_for_appends(state: Path, outcome: Outcome, images: Mapping[str, Image])
 
 
 def _changeable(outcome: Outcome, images: Mapping[str, Image]) -> list[Image]:
-    """Return the images that were built and to which code changes can be appended."""
-    built = [outcome.results[name].image for name in outcome.built if not outcome.interrupted]
-    return [each for each in built if code_copies(each.node.recipe) or loose_parents(each, images)]
+    """Return the images that were built or pushed and to which code changes can be appended."""
+    new = [each.image for each in outcome.results.values() if each.status in {"built", "pushed"}]
+    ready = () if outcome.interrupted else new
+    return [each for each in ready if code_copies(each.node.recipe) or loose_parents(each, images)]
 
 
 def why_off(state: Path) -> str | None:

@@ -69,6 +69,10 @@ def push_built(session: Session) -> Outcome:
         for name, image in chosen.items()
     }
     outcome = with_resolved(session.project.state, Outcome(results=results))
+    if missing and session.project.settings.append != "never":
+        from lamina.flow.append import tag_for_appends
+
+        session.screen.notes(tag_for_appends(session.registry, outcome, snapshot.images))
     write_manifest(session.project.state, outcome, run="push", pushed=True)
     return outcome
 

@@ -210,6 +210,6 @@ def _refusal(files: ServerFiles, port: int, trouble: str) -> RegistryError:
     if "address already in use" in words:
         return RegistryError.of(
             f"port {port} of {_LOOPBACK} is in use by another program",
-            hint="choose another port, or 0 for a free one",
+            hint="--port NUMBER takes another one, --port 0 any free one",
         )
     return RegistryError.of(f"the local registry {files.name!r} {trouble}:\n{words}", where=str(files.log))

@@ -21,7 +21,7 @@ from lamina.execute.annotations import MOST_INPUTS, image_annotations
 from lamina.execute.append import Appender
 from lamina.execute.append_registry import RegistryAppends
 from lamina.execute.layer_tar import Owner, compressed, layer_tar
-from lamina.execute.outcome import Outcome, Result
+from lamina.execute.outcome import Outcome, Result, Status
 from lamina.flow.append import find_appends, tag_for_appends, with_appends
 from lamina.identify.code_copies import code_tag
 from lamina.identify.copy_layer import CopyTree, CopyWords
@@ -265,11 +265,12 @@ def test_the_next_change_is_appended_to_the_newest_image_that_may_be_named(team:
         assert digest != before
 
 
-def test_an_image_that_a_builder_made_is_named_for_later_changes(team: Team) -> None:
+@pytest.mark.parametrize("status", ["built", "pushed"])
+def test_an_image_that_a_builder_made_is_named_for_later_changes(team: Team, status: Status) -> None:
     images = team.images()
     tags = {name: image.repository.with_tag(code_tag(image, images)) for name, image in images.items()}
     before = dict(team.registry.tags)
-    results = {name: Result(image=image, status="built", reasons=()) for name, image in images.items()}
+    results = {name: Result(image=image, status=status, reasons=()) for name, image in images.items()}
     outcome = Outcome(results=results)
 
     team.registry.immutable = True
