@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any, NoReturn
@@ -168,6 +169,14 @@ class Repo(Tree):
     def rebuilds(self, shelf: Shelf) -> dict[str, tuple[str, ...]]:
         """The images that would be built, each with its reasons."""
         return {each.image.name: each.reasons for each in self.plan(shelf).acting("build")}
+
+
+@pytest.fixture
+def at_ctrl_c() -> Iterator[None]:
+    """Ctrl-C raises KeyboardInterrupt, also in a background job, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

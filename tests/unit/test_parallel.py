@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
 from typing import NoReturn
 
 import pytest
@@ -90,14 +89,6 @@ def test_calls_that_run_are_awaited_after_an_error() -> None:
 
 def press() -> None:
     signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-
-
-@pytest.fixture
-def at_ctrl_c() -> Iterator[None]:
-    """Ctrl-C raises KeyboardInterrupt, also in a background job, which ignores it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.usefixtures("at_ctrl_c")

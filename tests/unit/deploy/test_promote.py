@@ -169,14 +169,6 @@ class Stacks:
                 return not all(each.present for each in images)
 
 
-@pytest.fixture
-def at_ctrl_c() -> Iterator[None]:
-    """Ctrl-C raises KeyboardInterrupt, also where the tests were started with it ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.usefixtures("at_ctrl_c")
 @pytest.mark.parametrize("host", [HOST, "other.example"], ids=["one registry", "two registries"])
 @pytest.mark.parametrize("trouble", [kill, press, cut])
