@@ -1,4 +1,4 @@
-"""Ask AWS about several functions at once, and report the problems of all of them."""
+"""Ask AWS or a registry about several things at once, and report the problems of all of them."""
 
 from __future__ import annotations
 
@@ -7,29 +7,35 @@ from typing import TypeVar
 
 from lamina.aws.clients import CONNECTIONS
 from lamina.deploy.rules import DesiredFunction
-from lamina.errors import AwsError
+from lamina.errors import AwsError, LaminaError
 from lamina.parallel import gather
 
 _Item = TypeVar("_Item")
 _Made = TypeVar("_Made")
 
 
-def ask_all(ask: Callable[[_Item], _Made], items: Sequence[_Item]) -> list[_Made]:
+def ask_all(
+    ask: Callable[[_Item], _Made],
+    items: Sequence[_Item],
+    *,
+    threads: int = CONNECTIONS,
+    raises: type[LaminaError] = AwsError,
+) -> list[_Made]:
     """Call ``ask`` for each item, several at once. Return the answers in order.
 
-    Raises AwsError with the problems of all items.
+    Raises an error of the class ``raises`` with the problems of all items.
     """
 
-    def asked(item: _Item) -> _Made | AwsError:
+    def asked(item: _Item) -> _Made | LaminaError:
         try:
             return ask(item)
-        except AwsError as error:
+        except raises as error:
             return error
 
-    answers = gather(asked, items, threads=CONNECTIONS)
-    errors = [each for each in answers if isinstance(each, AwsError)]
-    AwsError.check(dict.fromkeys(problem for error in errors for problem in error.problems))
-    return [each for each in answers if not isinstance(each, AwsError)]
+    answers = gather(asked, items, threads=threads)
+    errors = [each for each in answers if isinstance(each, LaminaError)]
+    raises.check(dict.fromkeys(problem for error in errors for problem in error.problems))
+    return [each for each in answers if not isinstance(each, LaminaError)]
 
 
 def by_function(

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field, replace
 from lamina.aws.ecr_replication import COMPLETE, IN_PROGRESS
 from lamina.aws.errors import aws_errors
 from lamina.aws.lambda_ import Functions
+from lamina.deploy.asking import ask_all
 from lamina.deploy.rules import DesiredFunction, FunctionUpdate
 from lamina.errors import Problem, RegistryError
 from lamina.flow.session import Session
 from lamina.json_data import JsonDocument
-from lamina.parallel import gather
 from lamina.refs import EcrHost, Reference
 from lamina.registries.copy import copy_image
 
@@ -161,16 +161,12 @@ def bring(session: Session, placement: Placement, copies: Sequence[RegionalImage
             if placement.sessions[each.region].registry.digest(each.target) is None:
                 session.screen.say(f"{each.image}: would be copied to {each.target}")
         return
-
-    def one(each: RegionalImage) -> RegistryError | None:
-        try:
-            _bring(session, placement.sessions[each.region], each)
-        except RegistryError as error:
-            return error
-        return None
-
-    errors = [each for each in gather(one, copies, threads=_THREADS) if each]
-    RegistryError.check(dict.fromkeys(problem for error in errors for problem in error.problems))
+    ask_all(
+        lambda each: _bring(session, placement.sessions[each.region], each),
+        copies,
+        threads=_THREADS,
+        raises=RegistryError,
+    )
 
 
 def _bring(session: Session, there: Session, each: RegionalImage) -> None:
