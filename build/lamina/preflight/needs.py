@@ -14,7 +14,7 @@ from lamina.identify.providers import is_named, may_provide, providers
 from lamina.identify.reach import ReachedModule
 from lamina.patterns import regex
 from lamina.preflight.fault import Fault, Rule
-from lamina.preflight.installed import InstalledNames, read_steps
+from lamina.preflight.installed import TOOLS, InstalledNames, read_steps
 from lamina.preflight.source import CAME, GONE
 from lamina.preflight.view import ImageView
 from lamina.values import dataclass
@@ -30,7 +30,7 @@ _STANDARD = frozenset({*sys.stdlib_module_names, *GONE, *CAME, "annotationlib", 
 """Modules of the standard library of any version."""
 _WITH_PYTHON = frozenset({"pip", "setuptools", "pkg_resources", "wheel"})
 _ON_RUNTIME = RUNTIME | {"bootstrap", "certifi", "docutils"}
-_TOOLS = frozenset({"uv", "pip", "setuptools", "wheel", "awslambdaric", "simplejson", "snapshot-restore-py"})
+_TOOLS = TOOLS | {"awslambdaric", "simplejson", "snapshot-restore-py"}
 """Distributions that certainly provide no other modules."""
 _ASIDE = regex(
     rb"sys\.path|sys\.modules|from sys import|import sys as"
